@@ -1,0 +1,88 @@
+import { createHash } from "node:crypto";
+import type { Instant } from "./instant.ts";
+
+/** Which events a mirror asks for. `events` and `organizationId` absent: all of them. */
+export interface EventFilter {
+  /** Event types, sorted, without duplicates. */
+  events?: readonly string[];
+  organizationId?: string;
+}
+
+/**
+ * How far a mirror has read: everything up to the event `after`, which was created at `at`, is stored.
+ * Without `after` the next request starts at the instant `at` itself.
+ */
+export interface Position {
+  after?: string;
+  at: Instant;
+}
+
+/** One GET /events. `after` and `rangeStart` exclude each other. */
+export interface PageRequest {
+  filter: EventFilter;
+  from: { after: string } | { rangeStart: Instant };
+  /** Exclusive. */
+  rangeEnd?: Instant;
+}
+
+/**
+ * An event as the API sent it. `data`, `context` and `extra` are pieces of JSON text, never parsed and written again:
+ * digits beyond 2^53 and the order of keys survive.
+ */
+export interface MirroredEvent {
+  id: string;
+  /** The event's type, such as `dsync.user.created`. */
+  event: string;
+  createdAt: Instant;
+  /** The whole event. */
+  text: string;
+  data: string;
+  context?: string;
+  /** A JSON object of the fields that have no column of their own. */
+  extra?: string;
+}
+
+/** An element of a page that is not, or not quite, a valid event. */
+export interface QuarantinedEvent {
+  /** The element as the API sent it. */
+  text: string;
+  reason: string;
+  id?: string;
+  event?: string;
+}
+
+/** A page that was checked as a whole: valid JSON of the right shape, ascending by `created_at`. */
+export interface EventPage {
+  /** In the API's order, each id once. */
+  events: readonly MirroredEvent[];
+  quarantined: readonly QuarantinedEvent[];
+  /** How many elements the API sent, duplicates and invalid ones included. */
+  received: number;
+  /** Whether it holds as many elements as were asked for, so that more may follow. */
+  full: boolean;
+  /** Where the page ends; absent for an empty page, and `at` where no event has a time. */
+  end?: { after: string; at?: Instant };
+  /** Path and query that were asked for. Holds no secret. */
+  request: string;
+  requestId?: string;
+  /** The API's clock when it answered, from the Date header; ours when there was none. */
+  apiTime: Instant;
+}
+
+/**
+ * Names a filter in a cursor's key. Who adds an event type gets another key, and so that type's history as well instead
+ * of a silent hole.
+ */
+export function filterKey({ events, organizationId }: EventFilter): string {
+  if (events === undefined && organizationId === undefined) return "*";
+  const parts = [];
+  if (events !== undefined) parts.push(`events=${shortened(events.join(","))}`);
+  if (organizationId !== undefined) parts.push(`organization_id=${organizationId}`);
+  return parts.join("&");
+}
+
+/** A key has to fit into an index row; workos.cursors.events tells the whole list. */
+function shortened(list: string): string {
+  if (list.length <= 500) return list;
+  return `sha256:${createHash("sha256").update(list).digest("hex")}`;
+}

@@ -1,0 +1,60 @@
+import { sql } from "drizzle-orm";
+import { drizzle, type NodePgDatabase } from "drizzle-orm/node-postgres";
+import pg from "pg";
+import { troubleOfPostgres } from "./errors.ts";
+
+export interface DatabaseOptions {
+  /** Absent: PGHOST and the other variables that libpq knows. */
+  url?: string;
+  applicationName: string;
+}
+
+/** A query that is not answered within this time counts as lost, and its connection with it. */
+const QUERY_TIMEOUT_MS = 30_000;
+const CONNECT_TIMEOUT_MS = 10_000;
+
+export type Database = NodePgDatabase;
+
+/** Opens no connection yet: that happens with the first query. */
+export function createPool({ url, applicationName }: DatabaseOptions): pg.Pool {
+  const pool = new pg.Pool({
+    ...(url === undefined ? {} : { connectionString: url }),
+    application_name: applicationName,
+    max: 4,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    query_timeout: QUERY_TIMEOUT_MS,
+    keepAlive: true,
+  });
+  // An idle connection that dies is replaced by the next query, which tells of it if that fails, too.
+  pool.on("error", () => undefined);
+  return pool;
+}
+
+/** Runs `work` on a connection of its own; whatever goes wrong comes out as a Trouble. */
+export async function withConnection<T>(pool: pg.Pool, work: (database: Database) => Promise<T>): Promise<T> {
+  let client: pg.PoolClient | undefined;
+  let broken = true;
+  try {
+    client = await pool.connect();
+    const result = await work(drizzle({ client }));
+    broken = false;
+    return result;
+  } catch (error) {
+    throw troubleOfPostgres(error);
+  } finally {
+    client?.release(broken);
+  }
+}
+
+/**
+ * Runs `work` in one transaction. On any error the connection is closed, which rolls back without asking a server that
+ * may not answer any more.
+ */
+export function inTransaction<T>(pool: pg.Pool, work: (database: Database) => Promise<T>): Promise<T> {
+  return withConnection(pool, async (database) => {
+    await database.execute(sql`begin`);
+    const result = await work(database);
+    await database.execute(sql`commit`);
+    return result;
+  });
+}

@@ -1,0 +1,76 @@
+import { sql } from "drizzle-orm";
+import { readMigrationFiles } from "drizzle-orm/migrator";
+import { migrate } from "drizzle-orm/node-postgres/migrator";
+import type pg from "pg";
+import { messageOf, Trouble } from "../trouble.ts";
+import { type Database, withConnection } from "./connect.ts";
+import { troubleOfPostgres } from "./errors.ts";
+
+const CONFIG = { migrationsSchema: "workos", migrationsTable: "__drizzle_migrations" };
+
+/** Any constant that no other program is likely to lock; the same in every version. */
+const MIGRATION_LOCK = 5_276_001_001;
+
+export interface MigrationState {
+  /** Migrations of this version that the database lacks. */
+  pending: number;
+  /** The database has migrations that this version does not know: a newer version was here. */
+  newer: boolean;
+}
+
+/**
+ * Applies what is missing, all in one transaction and under a lock, so that replicas may start together. Answers how
+ * many were applied; needs no right to create anything when there is nothing to do. A migration that fails throws a
+ * refused Trouble: going on with half a schema would lose events.
+ */
+export async function applyMigrations(pool: pg.Pool, folder: string): Promise<number> {
+  return withConnection(pool, async (database) => {
+    if ((await readState(database, folder)).pending === 0) return 0;
+    await database.execute(sql`select pg_advisory_lock(${MIGRATION_LOCK}::bigint)`);
+    const { pending } = await readState(database, folder);
+    await migrate(database, { migrationsFolder: folder, ...CONFIG }).catch((error: unknown) => {
+      throw migrationTrouble(error); // which closes the connection, and so gives up the lock
+    });
+    await database.execute(sql`select pg_advisory_unlock(${MIGRATION_LOCK}::bigint)`);
+    return pending;
+  });
+}
+
+export function readMigrationState(pool: pg.Pool, folder: string): Promise<MigrationState> {
+  return withConnection(pool, (database) => readState(database, folder));
+}
+
+async function readState(database: Database, folder: string): Promise<MigrationState> {
+  const known = readMigrationFiles({ migrationsFolder: folder, ...CONFIG }).map((migration) => migration.folderMillis);
+  const newest = await newestApplied(database);
+  return {
+    pending: known.filter((millis) => millis > newest).length,
+    newer: newest > Math.max(...known),
+  };
+}
+
+/** drizzle's own measure: the time at which the newest applied migration was written; -1 when there is none. */
+async function newestApplied(database: Database): Promise<number> {
+  const table = await database.execute<{ exists: boolean }>(
+    sql`select to_regclass('workos.__drizzle_migrations') is not null as exists`,
+  );
+  if (!table.rows[0]?.exists) return -1;
+  const newest = await database.execute<{ newest: string | null }>(
+    sql`select max(created_at)::text as newest from workos.__drizzle_migrations`,
+  );
+  return Number(newest.rows[0]?.newest ?? -1);
+}
+
+/** The server going away in the middle is passing; everything that it says against the SQL itself is not. */
+function migrationTrouble(error: unknown): Trouble {
+  const trouble = troubleOfPostgres(error);
+  const answered = /SQLSTATE (?!08|57P0)/.test(trouble.message);
+  if (!answered) return trouble;
+  return new Trouble(`a migration failed and was rolled back: ${messageOf(trouble)}`, {
+    kind: "refused",
+    code: "migration_failed",
+    hint:
+      (trouble.kind === "refused" && trouble.hint) || "see the reason; nothing was changed, and nothing was mirrored",
+    cause: error,
+  });
+}

@@ -1,0 +1,308 @@
+import { createHash } from "node:crypto";
+import { and, eq, type SQL, sql } from "drizzle-orm";
+import type pg from "pg";
+import {
+  type EventFilter,
+  type EventPage,
+  filterKey,
+  type MirroredEvent,
+  type Position,
+  type QuarantinedEvent,
+} from "../event.ts";
+import type { Instant } from "../instant.ts";
+import { type Database, inTransaction, withConnection } from "./connect.ts";
+import { isDataRefused, serverMessageOf } from "./errors.ts";
+import { readableJson } from "./readable.ts";
+import { cursors, quarantinedEvents } from "./schema.ts";
+
+/** Whose position it is: a mirror with another environment or filter has one of its own. */
+export interface CursorKey {
+  environment: string;
+  filter: EventFilter;
+}
+
+/** A range of time that the API can't give any more. */
+export interface Gap {
+  rangeStart: Instant;
+  rangeEnd: Instant;
+  reason: string;
+}
+
+export interface Move {
+  /** The stored position that was read; undefined when there was none. */
+  from: Position | undefined;
+  to: Position;
+  gap?: Gap;
+}
+
+export interface SavedEvents {
+  /** New events by type. */
+  inserted: Map<string, number>;
+  /** Events that were stored before with another content. */
+  updated: number;
+  /** Quarantined for the first time. */
+  quarantined: number;
+}
+
+export interface SavedPage extends SavedEvents {
+  /** False when another writer had moved the cursor meanwhile: then nothing was written. */
+  moved: boolean;
+  /** The part of the move's gap that was not recorded before. */
+  gap?: Gap;
+}
+
+/** Every writer of workos.events holds it until its commit: so `seq` grows in the order of commits. */
+const SEQ_LOCK = sql.raw("select pg_advisory_xact_lock(5276001002)");
+
+export type Store = ReturnType<typeof createStore>;
+
+/** The one door to the tables. Everything that goes wrong comes out as a Trouble. */
+export function createStore(pool: pg.Pool) {
+  return {
+    readPosition: (key: CursorKey): Promise<Position | undefined> =>
+      withConnection(pool, (database) => readPosition(database, key)),
+
+    /** Writes a page and moves the cursor from where it was read, both or neither. */
+    savePage: (key: CursorKey, page: EventPage, move: Move): Promise<SavedPage> =>
+      savingAll(pool, page, async (database, storable) => {
+        if (!(await moveCursor(database, key, move))) return { ...NOTHING, moved: false };
+        const gap = move.gap && (await recordGap(database, key, move.gap));
+        const saved = await saveEvents(database, key.environment, storable, move.to);
+        return { ...saved, moved: true, ...(gap === undefined ? {} : { gap }) };
+      }),
+
+    /** Writes a page without touching any cursor. */
+    saveEvents: (environment: string, page: EventPage): Promise<SavedEvents> =>
+      savingAll(pool, page, (database, storable) => saveEvents(database, environment, storable)),
+  };
+}
+
+const NOTHING: SavedEvents = { inserted: new Map(), updated: 0, quarantined: 0 };
+
+/**
+ * One transaction that saves `page`. When Postgres refuses some of its data, once more with those events made readable
+ * and quarantined.
+ */
+async function savingAll<T>(
+  pool: pg.Pool,
+  page: EventPage,
+  save: (database: Database, page: EventPage) => Promise<T>,
+): Promise<T> {
+  const transaction = (storable: EventPage) =>
+    inTransaction(pool, async (database) => {
+      await database.execute(SEQ_LOCK);
+      return save(database, storable);
+    });
+  return transaction(page).catch(async (error: unknown) => {
+    if (!isDataRefused(error)) throw error;
+    return transaction(await withConnection(pool, (database) => makeStorable(database, page)));
+  });
+}
+
+const UTC_MICROSECONDS = sql.raw(`'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'`);
+
+async function readPosition(database: Database, { environment, filter }: CursorKey): Promise<Position | undefined> {
+  const [row] = await database
+    .select({
+      after: cursors.after,
+      at: sql<Instant>`to_char(${cursors.at} at time zone 'UTC', ${UTC_MICROSECONDS})`,
+    })
+    .from(cursors)
+    .where(and(eq(cursors.environment, environment), eq(cursors.filter, filterKey(filter))));
+  return row && { at: row.at, ...(row.after === null ? {} : { after: row.after }) };
+}
+
+/** Compare-and-set: only from the position that was read. A stale writer can't move it back or past unwritten events. */
+async function moveCursor(database: Database, { environment, filter }: CursorKey, move: Move): Promise<boolean> {
+  const { from, to } = move;
+  const events = filter.events === undefined ? null : JSON.stringify(filter.events);
+  const result =
+    from === undefined
+      ? await database.execute(sql`
+          insert into workos.cursors (environment, filter, events, organization_id, after, at)
+          values (
+            ${environment},
+            ${filterKey(filter)},
+            (select array_agg(name order by name) from json_array_elements_text(${events}::json) as name),
+            ${filter.organizationId ?? null},
+            ${to.after ?? null},
+            ${to.at}
+          )
+          on conflict (environment, filter) do nothing`)
+      : await database.execute(sql`
+          update workos.cursors
+          set after = ${to.after ?? null}, at = ${to.at}, updated_at = now()
+          where environment = ${environment}
+            and filter = ${filterKey(filter)}
+            and after is not distinct from ${from.after ?? null}
+            and at = ${from.at}`);
+  return result.rowCount === 1;
+}
+
+/** What an earlier gap covers already is not recorded twice. */
+async function recordGap(database: Database, { environment, filter }: CursorKey, gap: Gap): Promise<Gap | undefined> {
+  const recorded = await database.execute<{ range_start: Instant }>(sql`
+    with gap as (
+      select greatest(${gap.rangeStart}::timestamptz, max(range_end)) as range_start
+      from workos.gaps
+      where environment = ${environment}
+        and filter = ${filterKey(filter)}
+        and range_end > ${gap.rangeStart}
+    )
+    insert into workos.gaps (environment, filter, range_start, range_end, reason)
+    select ${environment}, ${filterKey(filter)}, range_start, ${gap.rangeEnd}, ${gap.reason}
+    from gap
+    where range_start < ${gap.rangeEnd}
+    returning to_char(range_start at time zone 'UTC', ${UTC_MICROSECONDS}) as range_start`);
+  const [row] = recorded.rows;
+  return row && { ...gap, rangeStart: row.range_start };
+}
+
+async function saveEvents(
+  database: Database,
+  environment: string,
+  page: EventPage,
+  cursor?: Position,
+): Promise<SavedEvents> {
+  const saved =
+    page.events.length === 0 ? NOTHING : await upsertEvents(database, environment, page.events, cursor?.after);
+  return { ...saved, quarantined: await quarantine(database, environment, page) };
+}
+
+/**
+ * One statement for all events. A row that is the same already is left out before the insert: merely meeting it in ON
+ * CONFLICT would lock it, which writes to the table and to the WAL, and would use up a `seq`.
+ */
+async function upsertEvents(
+  database: Database,
+  environment: string,
+  events: readonly MirroredEvent[],
+  cursor: string | undefined,
+): Promise<SavedEvents> {
+  const written = await database.execute<{ event: string; inserted: boolean; count: number }>(sql`
+    with page as (
+      select
+        id, event, created_at,
+        ${indexable(sql`case when starts_with(event, 'organization.') then data ->> 'id' else data ->> 'organization_id' end`)} as organization_id,
+        ${indexable(sql`data ->> 'id'`)} as object_id,
+        coalesce(data, 'null') as data, context, ${environment}::text as environment, extra, ordinality
+      from ${recordsOf(events)} with ordinality
+    ),
+    written as (
+      insert into workos.events
+        (id, event, created_at, organization_id, object_id, data, context, environment, extra)
+      select id, event, created_at, organization_id, object_id, data, context, environment, extra
+      from page
+      where not exists (
+        select from workos.events as stored
+        where stored.id = page.id
+          and ${sameContent("stored", "page")}
+      )
+      order by ordinality
+      on conflict (id) do update
+      set event = excluded.event,
+          created_at = excluded.created_at,
+          organization_id = excluded.organization_id,
+          object_id = excluded.object_id,
+          data = excluded.data,
+          context = excluded.context,
+          environment = excluded.environment,
+          extra = excluded.extra
+      where not (${sameContent("events", "excluded")})
+      returning event, mirrored_at = transaction_timestamp() as inserted
+    ),
+    notified as materialized (
+      select pg_notify('workos_events', json_build_object(
+        'environment', ${environment}::text, 'count', count(*), 'cursor', ${cursor ?? null}::text
+      )::text)
+      from written
+      having count(*) > 0
+    )
+    select event, inserted, count(*)::int as count
+    from written
+    where exists (select from notified)
+    group by event, inserted`);
+  const inserted = written.rows.filter((row) => row.inserted).map((row) => [row.event, row.count] as const);
+  const updated = written.rows.filter((row) => !row.inserted).reduce((sum, row) => sum + row.count, 0);
+  return { inserted: new Map(inserted), updated, quarantined: 0 };
+}
+
+/** The events as rows. Their JSON text goes to Postgres as it came; json, other than jsonb, changes nothing in it. */
+function recordsOf(events: readonly MirroredEvent[]): SQL {
+  const rows = events.map(
+    ({ id, event, createdAt, data, context, extra }) =>
+      `{"id":${JSON.stringify(id)},"event":${JSON.stringify(event)},"created_at":"${createdAt}",` +
+      `"data":${data},"context":${context ?? "null"},"extra":${extra ?? "null"}}`,
+  );
+  return sql`rows from (json_to_recordset(${`[${rows.join(",")}]`}::json) as (
+    id text, event text, created_at timestamptz, data jsonb, context jsonb, extra jsonb
+  ))`;
+}
+
+/** Null instead of a text that is too long for an index row; the whole of it is still in `data`. */
+function indexable(text: SQL): SQL {
+  return sql`case when length(${text}) <= 255 then ${text} end`;
+}
+
+function sameContent(a: string, b: string): SQL {
+  const columns = "event created_at organization_id object_id data context environment extra".split(" ");
+  const row = (table: string) => sql.raw(`row(${columns.map((column) => `${table}.${column}`).join(", ")})`);
+  return sql`${row(a)} is not distinct from ${row(b)}`;
+}
+
+/** Finds the events that Postgres refuses, one by one, and puts the nearest form that it takes in their place. */
+async function makeStorable(database: Database, page: EventPage): Promise<EventPage> {
+  const events: MirroredEvent[] = [];
+  const quarantined: QuarantinedEvent[] = [...page.quarantined];
+  for (const event of page.events) {
+    const refusal = await refusalOf(database, event);
+    if (refusal !== undefined) {
+      quarantined.push({ text: event.text, reason: `jsonb refuses it: ${refusal}`, id: event.id, event: event.event });
+    }
+    events.push(refusal === undefined ? event : await readableForm(database, event));
+  }
+  return { ...page, events, quarantined };
+}
+
+async function readableForm(database: Database, event: MirroredEvent): Promise<MirroredEvent> {
+  const { context, extra, ...rest } = event;
+  const readable = {
+    ...rest,
+    data: readableJson(event.data),
+    ...(context === undefined ? {} : { context: readableJson(context) }),
+    ...(extra === undefined ? {} : { extra: readableJson(extra) }),
+  };
+  return (await refusalOf(database, readable)) === undefined ? readable : { ...rest, data: "{}" };
+}
+
+/** What Postgres says against the event's JSON; undefined when it takes it. */
+async function refusalOf(database: Database, event: MirroredEvent): Promise<string | undefined> {
+  try {
+    await database.execute(sql`select count(*) from ${recordsOf([event])}`);
+    return undefined;
+  } catch (error) {
+    if (!isDataRefused(error)) throw error;
+    return serverMessageOf(error);
+  }
+}
+
+/** Answers how many were not in quarantine before. */
+async function quarantine(database: Database, environment: string, page: EventPage): Promise<number> {
+  if (page.quarantined.length === 0) return 0;
+  const rows = page.quarantined.map(({ text, reason, id, event }) => ({
+    environment,
+    digest: createHash("sha256").update(text).digest("hex"),
+    reason,
+    eventId: id ?? null,
+    event: event ?? null,
+    raw: text,
+    request: page.request,
+    requestId: page.requestId ?? null,
+  }));
+  const stored = await database
+    .insert(quarantinedEvents)
+    .values(rows)
+    .onConflictDoNothing()
+    .returning({ digest: quarantinedEvents.digest });
+  return stored.length;
+}

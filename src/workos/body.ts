@@ -1,0 +1,45 @@
+import { messageOf, Trouble } from "../trouble.ts";
+
+/** The answer is larger than it may be: to be asked for again in smaller pieces. */
+export class TooLarge extends Error {
+  override readonly name = "TooLarge";
+  readonly bytes: number;
+
+  constructor(bytes: number) {
+    super(`the answer is larger than ${bytes} bytes`);
+    this.bytes = bytes;
+  }
+}
+
+/**
+ * Reads the whole body as UTF-8, counted after decompression. Throws TooLarge beyond `largest` bytes, a Trouble when
+ * the body breaks off or is no UTF-8: decoding it all the same would change what the API sent.
+ */
+export async function readBody(response: Response, largest: number): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of chunksOf(response)) {
+    bytes += chunk.byteLength;
+    if (bytes > largest) throw new TooLarge(largest);
+    chunks.push(chunk);
+  }
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks));
+  } catch (cause) {
+    throw new Trouble("GET /events: the answer is not valid UTF-8", { kind: "passing", code: "page_not_utf8", cause });
+  }
+}
+
+async function* chunksOf(response: Response): AsyncGenerator<Uint8Array> {
+  if (response.body === null) return;
+  try {
+    yield* response.body;
+  } catch (cause) {
+    throw new Trouble(`GET /events: the answer broke off: ${messageOf(cause)}`, {
+      kind: "passing",
+      code: "page_broken_off",
+      status: response.status,
+      cause,
+    });
+  }
+}

@@ -1,0 +1,179 @@
+import type { EventPage, PageRequest } from "../event.ts";
+import { type Instant, instantOf } from "../instant.ts";
+import { Trouble } from "../trouble.ts";
+import { readBody, TooLarge } from "./body.ts";
+import { troubleOfAnswer, troubleOfNetwork } from "./errors.ts";
+import { readPage } from "./page.ts";
+import { createLimiter, type RateLimit } from "./rate-limit.ts";
+
+export interface ClientOptions {
+  /** Without a trailing slash, such as `https://api.workos.com`. */
+  baseUrl: string;
+  /** Asked before every request, so that a rotated key is taken up without a restart. */
+  readKey: () => Promise<string>;
+  /** Events per request, 1-100. */
+  pageSize: number;
+  /** For headers and body together. */
+  timeoutMs: number;
+  rateLimit: RateLimit;
+  userAgent: string;
+  /** Called once for each attempt; `status` is an HTTP status, or `error` when there was no whole answer. */
+  onRequest?: (request: { status: string; seconds: number }) => void;
+}
+
+export type FetchPage = (request: PageRequest, signal: AbortSignal) => Promise<EventPage>;
+
+/** An answer may not be larger than this; it is asked for again with a smaller limit. */
+const LARGEST_PAGE_BYTES = 64 * 1024 * 1024;
+/** A single event may be: jsonb's own limit is close to this. */
+const LARGEST_EVENT_BYTES = 256 * 1024 * 1024;
+const LARGEST_ERROR_BYTES = 1024 * 1024;
+
+/**
+ * Makes the function that asks GET /events for one page. One call is one answer: it waits for the rate limiter, does
+ * not retry (but for a smaller limit when an answer is too large), and throws a Trouble for everything that goes wrong,
+ * or the signal's reason when it was told to stop.
+ */
+export function createClient(options: ClientOptions): FetchPage {
+  const limiter = createLimiter(options.rateLimit);
+  let limit = options.pageSize;
+
+  async function fetchPage(request: PageRequest, signal: AbortSignal): Promise<EventPage> {
+    const asked = limit;
+    try {
+      const page = await limiter(() => askOnce(options, request, asked, signal), signal);
+      limit = Math.min(options.pageSize, asked * 2);
+      return page;
+    } catch (error) {
+      const smaller = Math.floor(asked / 2);
+      if (smaller > 0 && needsSmallerPage(error)) limit = smaller;
+      if (!(error instanceof TooLarge)) throw error;
+      if (smaller === 0) throw troubleOfHugeEvent(error);
+      return fetchPage(request, signal);
+    }
+  }
+  return fetchPage;
+}
+
+function needsSmallerPage(error: unknown): boolean {
+  return error instanceof TooLarge || (error instanceof Trouble && error.code === "api_slow_body");
+}
+
+async function askOnce(
+  options: ClientOptions,
+  request: PageRequest,
+  limit: number,
+  signal: AbortSignal,
+): Promise<EventPage> {
+  const started = performance.now();
+  const query = queryOf(request, limit);
+  let status = "error";
+  try {
+    const answer = await withDeadline(options.timeoutMs, signal, (deadline, headersCame) =>
+      send(options, query, limit, deadline, headersCame),
+    );
+    status = String(answer.status);
+    const page = readPage(answer.body);
+    return { ...page, ...answer.origin, full: page.received >= limit };
+  } catch (error) {
+    if (error instanceof Trouble && error.status !== undefined) status = String(error.status);
+    throw error;
+  } finally {
+    options.onRequest?.({ status, seconds: (performance.now() - started) / 1000 });
+  }
+}
+
+interface Answer {
+  status: number;
+  body: string;
+  origin: Pick<EventPage, "request" | "requestId" | "apiTime">;
+}
+
+/** The answer to a GET /events with 200; every other one throws. */
+async function send(
+  options: ClientOptions,
+  query: URLSearchParams,
+  limit: number,
+  signal: AbortSignal,
+  headersCame: () => void,
+): Promise<Answer> {
+  const key = await options.readKey();
+  const response = await fetch(`${options.baseUrl}/events?${query}`, {
+    headers: { authorization: `Bearer ${key}`, accept: "application/json", "user-agent": options.userAgent },
+    redirect: "manual",
+    signal,
+  }).catch((error: unknown) => {
+    throw signal.aborted ? signal.reason : troubleOfNetwork(error, new URL(options.baseUrl).host);
+  });
+  headersCame();
+  const apiTimeMs = Date.parse(response.headers.get("date") ?? "") || Date.now();
+  if (response.status !== 200) {
+    const body = (await readBody(response, LARGEST_ERROR_BYTES).catch(() => "")).replaceAll(key, "[key]");
+    throw troubleOfAnswer({ status: response.status, headers: response.headers, body, query, apiTimeMs });
+  }
+  const requestId = response.headers.get("x-request-id");
+  return {
+    status: response.status,
+    body: await readBody(response, limit === 1 ? LARGEST_EVENT_BYTES : LARGEST_PAGE_BYTES),
+    origin: {
+      request: `/events?${query}`,
+      ...(requestId === null ? {} : { requestId }),
+      apiTime: instantOf(apiTimeMs),
+    },
+  };
+}
+
+/** Runs `work` with a signal that ends it after `timeoutMs` or when `signal` does, whichever is first. */
+async function withDeadline<T>(
+  timeoutMs: number,
+  signal: AbortSignal,
+  work: (deadline: AbortSignal, headersCame: () => void) => Promise<T>,
+): Promise<T> {
+  const deadline = new AbortController();
+  const stop = () => deadline.abort(signal.reason);
+  let waitingFor: "headers" | "body" = "headers";
+  const timer = setTimeout(() => deadline.abort(troubleOfTimeout(timeoutMs, waitingFor)), timeoutMs);
+  signal.addEventListener("abort", stop, { once: true });
+  if (signal.aborted) stop();
+  try {
+    return await work(deadline.signal, () => {
+      waitingFor = "body";
+    });
+  } catch (error) {
+    throw deadline.signal.aborted ? deadline.signal.reason : error;
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", stop);
+  }
+}
+
+function queryOf({ filter, from, rangeEnd }: PageRequest, limit: number): URLSearchParams {
+  const query = new URLSearchParams({ order: "asc", limit: String(limit) });
+  if ("after" in from) query.set("after", from.after);
+  else query.set("range_start", isoOf(from.rangeStart));
+  if (rangeEnd !== undefined) query.set("range_end", isoOf(rangeEnd));
+  for (const event of filter.events ?? []) query.append("events[]", event);
+  if (filter.organizationId !== undefined) query.set("organization_id", filter.organizationId);
+  return query;
+}
+
+/** Milliseconds, as the API's own samples have them. */
+function isoOf(instant: Instant): string {
+  return `${instant.slice(0, 23)}Z`;
+}
+
+function troubleOfTimeout(timeoutMs: number, waitingFor: "headers" | "body"): Trouble {
+  return new Trouble(`GET /events: no whole answer within ${timeoutMs} ms (waiting for the ${waitingFor})`, {
+    kind: "passing",
+    code: waitingFor === "headers" ? "api_timeout" : "api_slow_body",
+    hint: "retried by itself; if it lasts, raise REQUEST_TIMEOUT or lower PAGE_SIZE",
+  });
+}
+
+function troubleOfHugeEvent(error: TooLarge): Trouble {
+  return new Trouble(`GET /events: one event alone is larger than ${error.bytes} bytes`, {
+    kind: "refused",
+    code: "event_too_large",
+    hint: "tell the maintainers; Postgres could not hold it as jsonb either",
+  });
+}
