@@ -17,6 +17,10 @@ export interface Position {
   at: Instant;
 }
 
+export function samePosition(a: Position, b: Position): boolean {
+  return a.after === b.after && a.at === b.at;
+}
+
 /** One GET /events. `after` and `rangeStart` exclude each other. */
 export interface PageRequest {
   filter: EventFilter;
@@ -67,6 +71,53 @@ export interface EventPage {
   requestId?: string;
   /** The API's clock when it answered, from the Date header; ours when there was none. */
   apiTime: Instant;
+}
+
+export type FetchPage = (request: PageRequest, signal: AbortSignal) => Promise<EventPage>;
+
+/** Whose position it is: a mirror with another environment or filter has one of its own. */
+export interface CursorKey {
+  environment: string;
+  filter: EventFilter;
+}
+
+/** A range of time that the API can't give any more. */
+export interface Gap {
+  rangeStart: Instant;
+  rangeEnd: Instant;
+  reason: string;
+}
+
+export interface Move {
+  /** The stored position that was read; undefined when there was none. */
+  from: Position | undefined;
+  to: Position;
+  gap?: Gap;
+}
+
+export interface SavedEvents {
+  /** New events by type. */
+  inserted: Map<string, number>;
+  /** Events that were stored before with another content. */
+  updated: number;
+  /** Quarantined for the first time. */
+  quarantined: number;
+}
+
+export interface SavedPage extends SavedEvents {
+  /** False when another writer had moved the cursor meanwhile: then nothing was written. */
+  moved: boolean;
+  /** The part of the move's gap that was not recorded before. */
+  gap?: Gap;
+}
+
+/** The one door to the tables. Everything that goes wrong comes out as a Trouble. */
+export interface Store {
+  readPosition: (key: CursorKey) => Promise<Position | undefined>;
+  /** Writes a page and moves the cursor from where it was read, both or neither. */
+  savePage: (key: CursorKey, page: EventPage, move: Move) => Promise<SavedPage>;
+  /** Writes a page without touching any cursor. */
+  saveEvents: (environment: string, page: EventPage) => Promise<SavedEvents>;
 }
 
 /**

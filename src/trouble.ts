@@ -1,8 +1,9 @@
 /**
  * passing: the same request may succeed later (network, 429, 5xx, Postgres restarting): retried with backoff, for ever.
  * refused: no quick retry can help (a wrong key, a missing privilege): told with what to do, asked again once a minute.
+ * fatal: going on would do harm (a migration failed): the program ends.
  */
-export type TroubleKind = "passing" | "refused";
+export type TroubleKind = "passing" | "refused" | "fatal";
 
 export interface TroubleDetails {
   kind: TroubleKind;

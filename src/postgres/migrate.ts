@@ -21,7 +21,7 @@ export interface MigrationState {
 /**
  * Applies what is missing, all in one transaction and under a lock, so that replicas may start together. Answers how
  * many were applied; needs no right to create anything when there is nothing to do. A migration that fails throws a
- * refused Trouble: going on with half a schema would lose events.
+ * fatal Trouble: going on with another schema would lose events.
  */
 export async function applyMigrations(pool: pg.Pool, folder: string): Promise<number> {
   return withConnection(pool, async (database) => {
@@ -67,7 +67,7 @@ function migrationTrouble(error: unknown): Trouble {
   const answered = /SQLSTATE (?!08|57P0)/.test(trouble.message);
   if (!answered) return trouble;
   return new Trouble(`a migration failed and was rolled back: ${messageOf(trouble)}`, {
-    kind: "refused",
+    kind: "fatal",
     code: "migration_failed",
     hint:
       (trouble.kind === "refused" && trouble.hint) || "see the reason; nothing was changed, and nothing was mirrored",

@@ -2,12 +2,17 @@ import { createHash } from "node:crypto";
 import { and, eq, type SQL, sql } from "drizzle-orm";
 import type pg from "pg";
 import {
-  type EventFilter,
+  type CursorKey,
   type EventPage,
   filterKey,
+  type Gap,
   type MirroredEvent,
+  type Move,
   type Position,
   type QuarantinedEvent,
+  type SavedEvents,
+  type Store,
+  samePosition,
 } from "../event.ts";
 import type { Instant } from "../instant.ts";
 import { type Database, inTransaction, withConnection } from "./connect.ts";
@@ -15,55 +20,16 @@ import { isDataRefused, serverMessageOf } from "./errors.ts";
 import { readableJson } from "./readable.ts";
 import { cursors, quarantinedEvents } from "./schema.ts";
 
-/** Whose position it is: a mirror with another environment or filter has one of its own. */
-export interface CursorKey {
-  environment: string;
-  filter: EventFilter;
-}
-
-/** A range of time that the API can't give any more. */
-export interface Gap {
-  rangeStart: Instant;
-  rangeEnd: Instant;
-  reason: string;
-}
-
-export interface Move {
-  /** The stored position that was read; undefined when there was none. */
-  from: Position | undefined;
-  to: Position;
-  gap?: Gap;
-}
-
-export interface SavedEvents {
-  /** New events by type. */
-  inserted: Map<string, number>;
-  /** Events that were stored before with another content. */
-  updated: number;
-  /** Quarantined for the first time. */
-  quarantined: number;
-}
-
-export interface SavedPage extends SavedEvents {
-  /** False when another writer had moved the cursor meanwhile: then nothing was written. */
-  moved: boolean;
-  /** The part of the move's gap that was not recorded before. */
-  gap?: Gap;
-}
-
 /** Every writer of workos.events holds it until its commit: so `seq` grows in the order of commits. */
 const SEQ_LOCK = sql.raw("select pg_advisory_xact_lock(5276001002)");
 
-export type Store = ReturnType<typeof createStore>;
-
 /** The one door to the tables. Everything that goes wrong comes out as a Trouble. */
-export function createStore(pool: pg.Pool) {
+export function createStore(pool: pg.Pool): Store {
   return {
-    readPosition: (key: CursorKey): Promise<Position | undefined> =>
-      withConnection(pool, (database) => readPosition(database, key)),
+    readPosition: (key) => withConnection(pool, (database) => readPosition(database, key)),
 
     /** Writes a page and moves the cursor from where it was read, both or neither. */
-    savePage: (key: CursorKey, page: EventPage, move: Move): Promise<SavedPage> =>
+    savePage: (key, page, move) =>
       savingAll(pool, page, async (database, storable) => {
         if (!(await moveCursor(database, key, move))) return { ...NOTHING, moved: false };
         const gap = move.gap && (await recordGap(database, key, move.gap));
@@ -72,7 +38,7 @@ export function createStore(pool: pg.Pool) {
       }),
 
     /** Writes a page without touching any cursor. */
-    saveEvents: (environment: string, page: EventPage): Promise<SavedEvents> =>
+    saveEvents: (environment, page) =>
       savingAll(pool, page, (database, storable) => saveEvents(database, environment, storable)),
   };
 }
@@ -115,6 +81,7 @@ async function readPosition(database: Database, { environment, filter }: CursorK
 /** Compare-and-set: only from the position that was read. A stale writer can't move it back or past unwritten events. */
 async function moveCursor(database: Database, { environment, filter }: CursorKey, move: Move): Promise<boolean> {
   const { from, to } = move;
+  if (from !== undefined && samePosition(from, to)) return isStored(database, { environment, filter }, from);
   const events = filter.events === undefined ? null : JSON.stringify(filter.events);
   const result =
     from === undefined
@@ -137,6 +104,11 @@ async function moveCursor(database: Database, { environment, filter }: CursorKey
             and after is not distinct from ${from.after ?? null}
             and at = ${from.at}`);
   return result.rowCount === 1;
+}
+
+async function isStored(database: Database, key: CursorKey, position: Position): Promise<boolean> {
+  const stored = await readPosition(database, key);
+  return stored !== undefined && samePosition(stored, position);
 }
 
 /** What an earlier gap covers already is not recorded twice. */

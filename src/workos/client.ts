@@ -1,4 +1,4 @@
-import type { EventPage, PageRequest } from "../event.ts";
+import type { EventPage, FetchPage, PageRequest } from "../event.ts";
 import { type Instant, instantOf } from "../instant.ts";
 import { Trouble } from "../trouble.ts";
 import { readBody, TooLarge } from "./body.ts";
@@ -20,8 +20,6 @@ export interface ClientOptions {
   /** Called once for each attempt; `status` is an HTTP status, or `error` when there was no whole answer. */
   onRequest?: (request: { status: string; seconds: number }) => void;
 }
-
-export type FetchPage = (request: PageRequest, signal: AbortSignal) => Promise<EventPage>;
 
 /** An answer may not be larger than this; it is asked for again with a smaller limit. */
 const LARGEST_PAGE_BYTES = 64 * 1024 * 1024;

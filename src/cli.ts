@@ -1,0 +1,110 @@
+import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { parseSince } from "./config.ts";
+import { type Instant, instantOf } from "./instant.ts";
+
+/** What the command line asks for. */
+export type Verb =
+  | { name: "run" | "sync" | "migrate" | "check" }
+  | { name: "backfill"; since: Instant; until: Instant }
+  | { name: "status"; json: boolean };
+
+/** `exit` is set when the command line was answered already: help, version, or a mistake that was told. */
+export type CommandLine = { verb: Verb } | { exit: number };
+
+const EXIT_USAGE = 2;
+
+const ENVIRONMENT = `
+Environment (the README explains each):
+  WORKOS_API_KEY | WORKOS_API_KEY_FILE   API key of the WorkOS dashboard, or a file that holds it
+  DATABASE_URL | DATABASE_URL_FILE       postgres://user:password@host:5432/database
+  WORKOS_EVENTS                          event types, separated by commas (all)
+  WORKOS_ORGANIZATION_ID                 only this organization's events (all)
+  WORKOS_ENVIRONMENT                     label of the rows (default)
+  WORKOS_BASE_URL                        (https://api.workos.com)
+  WORKOS_ALLOW_HTTP                      true lets WORKOS_BASE_URL be http beyond loopback
+  SYNC_SINCE                             where a mirror without a cursor begins: ISO 8601 or a duration (90d)
+  POLL_INTERVAL                          rest at the head (1s)
+  RATE_LIMIT                             requests/duration (100/10s)
+  PAGE_SIZE                              events per request, 1-100 (100)
+  REQUEST_TIMEOUT                        for headers and body together (30s)
+  HTTP_HOST, HTTP_PORT                   /livez /readyz /status /metrics (0.0.0.0, 8080; off)
+  LOG_LEVEL, LOG_FORMAT                  (info) (json; pretty on a terminal)
+
+Exit codes: 0 done, 1 failed, 2 bad usage or configuration.`;
+
+const EXAMPLES = {
+  backfill: `
+The range may be ISO 8601 or a duration before now. The API keeps events for 90 days.
+It never reads or moves a cursor; running it twice changes nothing.
+
+Examples:
+  workos-events-mirror backfill --since 7d
+  workos-events-mirror backfill --since 2026-10-01 --until 2026-10-08T12:00:00Z`,
+  check: `
+Looks at the database (reachable, migrated, privileges) and the API (key, filtering, pagination), a line each, with
+what to do where something failed. Writes nothing. Exits with 1 when anything failed.`,
+};
+
+/** Reads the arguments, without node and the script before them. Prints help, version and mistakes itself. */
+export function parseCommandLine(args: readonly string[], version: string): CommandLine {
+  let verb: Verb | undefined;
+  const program = new Command("workos-events-mirror")
+    .description("Mirrors the WorkOS Events API into Postgres: every event, exactly once, within about a second.")
+    .version(version, "-V, --version", "print the version")
+    .helpOption("-h, --help", "print help")
+    .helpCommand("help [command]", "print help for a command")
+    .showHelpAfterError("(--help tells more)")
+    .addHelpText("after", ENVIRONMENT)
+    .exitOverride();
+  const on = (name: string, description: string) => program.command(name).description(description).exitOverride();
+
+  program
+    .command("run", { isDefault: true })
+    .description("mirror until SIGTERM or SIGINT; applies migrations first (the default)")
+    .action(() => {
+      verb = { name: "run" };
+    });
+  on("sync", "catch up to the head once, then exit; applies migrations first").action(() => {
+    verb = { name: "sync" };
+  });
+  on("backfill", "walk a range of time again and tell how many events were new or changed")
+    .requiredOption("--since <time>", "beginning of the range, inclusive", instantArgument)
+    .option("--until <time>", "end of the range, exclusive (default: now)", instantArgument)
+    .addHelpText("after", EXAMPLES.backfill)
+    .action(({ since, until }: { since: Instant; until?: Instant }) => {
+      const end = until ?? now();
+      if (since >= end) program.error("error: --since must lie before --until");
+      verb = { name: "backfill", since, until: end };
+    });
+  on("check", "verify key, filtering, pagination and database, with the fix for what fails")
+    .addHelpText("after", EXAMPLES.check)
+    .action(() => {
+      verb = { name: "check" };
+    });
+  on("status", "tell what the tables say: positions, counts, gaps")
+    .option("--json", "as JSON", false)
+    .action(({ json }: { json: boolean }) => {
+      verb = { name: "status", json };
+    });
+  on("migrate", "create or update the tables in the schema workos, then exit").action(() => {
+    verb = { name: "migrate" };
+  });
+
+  try {
+    program.parse(args, { from: "user" });
+  } catch (error) {
+    if (error instanceof CommanderError) return { exit: error.exitCode === 0 ? 0 : EXIT_USAGE };
+    throw error;
+  }
+  return verb === undefined ? { exit: EXIT_USAGE } : { verb };
+}
+
+function instantArgument(text: string): Instant {
+  const instant = parseSince(text, now());
+  if (instant === undefined) throw new InvalidArgumentError("It must be ISO 8601 or a duration such as 7d.");
+  return instant;
+}
+
+function now(): Instant {
+  return instantOf(Date.now());
+}

@@ -1,0 +1,163 @@
+import type { Logger } from "pino";
+import { instantOf } from "./instant.ts";
+import type { News, Step } from "./mirror.ts";
+import type { Failure } from "./retry.ts";
+import type { State, Status } from "./status.ts";
+import { messageOf, Trouble } from "./trouble.ts";
+
+const HEARTBEAT_MS = 60_000;
+/** How often a catch-up, and a trouble that lasts, is told again. */
+const PROGRESS_MS = 10_000;
+const STILL_FAILING_MS = 60_000;
+const STILL_REFUSED_MS = 600_000;
+
+/** Events that were stored since the last line about it. */
+interface Tally {
+  inserted: number;
+  updated: number;
+  pages: number;
+  since: number;
+}
+
+/**
+ * Turns what happens into the status and the log: changes of state, a line for each poll that brought events, a
+ * heartbeat a minute. Each failure is told once, and now and then while it lasts.
+ */
+export class Journal {
+  readonly #log: Logger;
+  readonly #status: Status;
+  readonly #restMs: number;
+  #tally: Tally = freshTally();
+  #failingSince: number | undefined;
+  #toldTrouble: { code: string; at: number } | undefined;
+  #heartbeatInserted = 0;
+  #heartbeat: NodeJS.Timeout | undefined;
+
+  constructor(log: Logger, status: Status, restMs: number) {
+    this.#log = log;
+    this.#status = status;
+    this.#restMs = restMs;
+  }
+
+  start(): void {
+    this.#heartbeat = setInterval(() => this.#beat(), HEARTBEAT_MS).unref();
+  }
+
+  stop(): void {
+    clearInterval(this.#heartbeat);
+  }
+
+  step(step: Step): void {
+    const now = instantOf(Date.now());
+    this.#status.turned(now, step.atHead ? this.#restMs : 0);
+    this.#status.succeeded(step.position, step.atHead, now);
+    this.#recovered();
+    for (const news of step.news) this.#tell(news);
+    if (step.saved !== undefined) this.#count(step.saved.inserted, step.saved.updated);
+    if (step.saved !== undefined) this.#status.stored(step.saved);
+    const changed = this.#enter(step.atHead ? "caught_up" : this.#stateWhileReading());
+    if (step.atHead || performance.now() - this.#tally.since > PROGRESS_MS) this.#tellStored(step);
+    if (changed && step.atHead) {
+      this.#log.info(
+        { position: step.position, total: this.#status.inserted },
+        "caught up: every event that the API gives is stored",
+      );
+    }
+  }
+
+  standingBy(): void {
+    const now = instantOf(Date.now());
+    this.#status.turned(now, this.#restMs);
+    this.#status.goodAt = now;
+    this.#status.failures = 0;
+    this.#recovered();
+    if (this.#enter("standing_by")) this.#log.info("standing by: another replica holds the lock and mirrors");
+  }
+
+  failure({ trouble, failures, waitMs }: Failure): void {
+    const now = instantOf(Date.now());
+    this.#status.turned(now, waitMs);
+    this.#status.failed(trouble, failures, now);
+    this.#enter(trouble.kind === "refused" ? "refused" : "failing");
+    this.#failingSince ??= performance.now();
+    const refused = trouble.kind === "refused";
+    const again = this.#toldTrouble?.code === trouble.code;
+    const patienceMs = refused ? STILL_REFUSED_MS : STILL_FAILING_MS;
+    if (again && performance.now() - (this.#toldTrouble?.at ?? 0) < patienceMs) return;
+    this.#toldTrouble = { code: trouble.code, at: performance.now() };
+    const fields = { ...fieldsOf(trouble), failures, retryInSeconds: seconds(waitMs) };
+    const what = refused ? "refused" : "failing";
+    this.#log[refused ? "error" : "warn"](fields, `${again ? "still " : ""}${what}: ${trouble.message}`);
+  }
+
+  /** While it is reading at the head, the mirror is still caught up; only a new walk to the head is a catch-up. */
+  #stateWhileReading(): State {
+    return this.#status.state === "caught_up" && this.#tally.pages < 10 ? "caught_up" : "catching_up";
+  }
+
+  #enter(state: State): boolean {
+    return this.#status.enter(state, instantOf(Date.now()));
+  }
+
+  #recovered(): void {
+    if (this.#failingSince === undefined) return;
+    const downSeconds = seconds(performance.now() - this.#failingSince);
+    this.#failingSince = undefined;
+    this.#toldTrouble = undefined;
+    this.#log.info({ downSeconds }, "recovered");
+  }
+
+  #tell({ level, code, message, fields }: News): void {
+    this.#log[level]({ code, ...fields }, message);
+  }
+
+  #count(inserted: Map<string, number>, updated: number): void {
+    this.#tally.pages += 1;
+    this.#tally.updated += updated;
+    for (const count of inserted.values()) this.#tally.inserted += count;
+  }
+
+  #tellStored(step: Step): void {
+    const { inserted, updated, pages } = this.#tally;
+    this.#tally = freshTally();
+    if (inserted + updated === 0) return;
+    const fields = {
+      inserted,
+      ...(updated === 0 ? {} : { updated }),
+      pages,
+      at: step.position.at,
+      cursor: step.position.after,
+      requestId: step.requestId,
+    };
+    this.#log.info(fields, step.atHead ? "stored" : "catching up");
+  }
+
+  #beat(): void {
+    const status = this.#status;
+    const stored = status.inserted - this.#heartbeatInserted;
+    this.#heartbeatInserted = status.inserted;
+    const lagSeconds = status.lagSeconds(instantOf(Date.now()));
+    this.#log.info({ state: status.state, lagSeconds, storedLastMinute: stored, position: status.position }, "alive");
+  }
+}
+
+export function fieldsOf(trouble: Trouble): Record<string, unknown> {
+  const { code, hint, status, requestId, cause } = trouble;
+  const stack =
+    code === "unexpected" && cause instanceof Error && !(cause instanceof Trouble) ? cause.stack : undefined;
+  return { code, status, requestId, whatToDo: hint, stack };
+}
+
+/** The last line of a program that gives up. */
+export function logTrouble(log: Logger, error: unknown): void {
+  if (error instanceof Trouble) log.fatal(fieldsOf(error), error.message);
+  else log.fatal({ stack: error instanceof Error ? error.stack : undefined }, `unexpected: ${messageOf(error)}`);
+}
+
+function freshTally(): Tally {
+  return { inserted: 0, updated: 0, pages: 0, since: performance.now() };
+}
+
+function seconds(ms: number): number {
+  return Math.round(ms / 100) / 10;
+}

@@ -1,0 +1,121 @@
+#!/usr/bin/env node
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import type { Logger } from "pino";
+import { parseCommandLine, type Verb } from "./cli.ts";
+import { type Config, ConfigError, parseConfig } from "./config.ts";
+import { filterKey } from "./event.ts";
+import { instantOf } from "./instant.ts";
+import { logTrouble } from "./journal.ts";
+import { createLogger } from "./log.ts";
+import { runVerb } from "./verbs.ts";
+import { EVENT_TYPES } from "./workos/catalogue.ts";
+
+const EXIT_FAILED = 1;
+const EXIT_USAGE = 2;
+/** After this, stopping no longer waits for a transaction: what is not committed will be read again. */
+const STOP_WITHIN_MS = 4_000;
+
+process.exitCode = await main();
+
+async function main(): Promise<number> {
+  const version = readVersion();
+  const line = parseCommandLine(process.argv.slice(2), version);
+  if ("exit" in line) return line.exit;
+  const config = readConfig(line.verb);
+  if (config === undefined) return EXIT_USAGE;
+
+  const secrets = new Set([passwordOf(config.databaseUrl)]);
+  const log = await createLogger({
+    level: config.logLevel,
+    format: config.logFormat ?? (process.stdout.isTTY ? "pretty" : "json"),
+    secrets,
+    base: { environment: config.environment },
+  });
+  const signal = stopSignal(log);
+  tellStart(line.verb, config, version, log);
+  const migrationsFolder = fileURLToPath(new URL("../migrations", import.meta.url));
+  const print = (text: string) => void process.stdout.write(`${text}\n`);
+  try {
+    const good = await runVerb(line.verb, config, { version, migrationsFolder, secrets, signal, log, print });
+    if (isLongRunning(line.verb)) log.info(signal.aborted ? "stopped" : "done");
+    return good ? 0 : EXIT_FAILED;
+  } catch (error) {
+    logTrouble(log, error);
+    return EXIT_FAILED;
+  }
+}
+
+function readVersion(): string {
+  const manifest: unknown = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
+  const named = typeof manifest === "object" && manifest !== null && "version" in manifest;
+  return named ? String(manifest.version) : "unknown";
+}
+
+function readConfig(verb: Verb): Config | undefined {
+  try {
+    return parseConfig({
+      env: process.env,
+      readFile: (path) => readFileSync(path, "utf8"),
+      now: instantOf(Date.now()),
+      needsKey: verb.name !== "status" && verb.name !== "migrate",
+      knownEvents: EVENT_TYPES,
+    });
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    return undefined;
+  }
+}
+
+/** The first SIGTERM or SIGINT asks to stop, within seconds; the second ends the process at once. */
+function stopSignal(log: Logger): AbortSignal {
+  const stop = new AbortController();
+  const onSignal = (name: NodeJS.Signals) => {
+    if (stop.signal.aborted) process.exit(name === "SIGINT" ? 130 : 143);
+    log.info({ signal: name }, "stopping");
+    stop.abort(new Error(name));
+    setTimeout(() => {
+      log.warn("stopped without waiting for the running transaction any longer; nothing is lost by that");
+      process.exit(0);
+    }, STOP_WITHIN_MS).unref();
+  };
+  process.on("SIGTERM", onSignal);
+  process.on("SIGINT", onSignal);
+  return stop.signal;
+}
+
+function isLongRunning(verb: Verb): boolean {
+  return verb.name === "run" || verb.name === "sync" || verb.name === "backfill";
+}
+
+function tellStart(verb: Verb, config: Config, version: string, log: Logger): void {
+  for (const warning of config.warnings) {
+    if (isLongRunning(verb)) log.warn({ code: "configuration" }, warning);
+    else process.stderr.write(`warning: ${warning}\n`);
+  }
+  if (!isLongRunning(verb)) return;
+  const { baseUrl, rateLimit } = config;
+  const fields = {
+    version,
+    api: baseUrl,
+    database: placeOf(config.databaseUrl),
+    filter: filterKey(config.filter),
+    rateLimit: `${rateLimit.requests}/${rateLimit.perMs / 1000}s`,
+    node: process.version,
+  };
+  log.info(fields, `started: ${verb.name}`);
+}
+
+/** Host and database, without user and password. */
+function placeOf(databaseUrl: string | undefined): string {
+  if (databaseUrl === undefined) return `${process.env.PGHOST}/${process.env.PGDATABASE ?? ""}`;
+  if (!URL.canParse(databaseUrl)) return "a local socket";
+  const { host, pathname } = new URL(databaseUrl);
+  return `${host}${pathname}`;
+}
+
+function passwordOf(databaseUrl: string | undefined): string {
+  if (databaseUrl === undefined || !URL.canParse(databaseUrl)) return process.env.PGPASSWORD ?? "";
+  return decodeURIComponent(new URL(databaseUrl).password);
+}

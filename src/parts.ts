@@ -1,0 +1,75 @@
+import { readFile } from "node:fs/promises";
+import type pg from "pg";
+import { type Config, checkKey, type Secret } from "./config.ts";
+import type { FetchPage, Store } from "./event.ts";
+import { EffectiveFilter } from "./filter.ts";
+import { createPool, type DatabaseOptions } from "./postgres/connect.ts";
+import { createStore } from "./postgres/store.ts";
+import { messageOf, Trouble } from "./trouble.ts";
+import { EVENT_TYPES } from "./workos/catalogue.ts";
+import { type ClientOptions, createClient } from "./workos/client.ts";
+
+export interface Context {
+  version: string;
+  /** Where drizzle-kit's migrations lie. */
+  migrationsFolder: string;
+  /** Whatever is read that must not be seen is added here. */
+  secrets: Set<string>;
+  signal: AbortSignal;
+}
+
+/** What every verb is made of. Nothing is connected before it is used. */
+export interface Parts {
+  database: DatabaseOptions;
+  pool: pg.Pool;
+  store: Store;
+  fetchPage: FetchPage;
+  filter: EffectiveFilter;
+}
+
+export function createParts(
+  config: Config,
+  { version, secrets }: Context,
+  options: Pick<ClientOptions, "onRequest"> = {},
+): Parts {
+  const applicationName = `workos-events-mirror ${version}`;
+  const database = { ...(config.databaseUrl === undefined ? {} : { url: config.databaseUrl }), applicationName };
+  const pool = createPool(database);
+  return {
+    database,
+    pool,
+    store: createStore(pool),
+    fetchPage: createClient({
+      baseUrl: config.baseUrl,
+      readKey: keyReader(config.apiKey, secrets),
+      pageSize: config.pageSize,
+      timeoutMs: config.requestTimeoutMs,
+      rateLimit: config.rateLimit,
+      userAgent: `workos-events-mirror/${version}`,
+      ...options,
+    }),
+    filter: new EffectiveFilter(config.filter, EVENT_TYPES),
+  };
+}
+
+/** Reads a key in a file anew each time: a rotated key heals a refusal without a restart. */
+function keyReader(secret: Secret | undefined, secrets: Set<string>): () => Promise<string> {
+  return async () => {
+    const key = secret === undefined ? "" : "value" in secret ? secret.value : await readKeyFile(secret.file);
+    secrets.add(key);
+    return key;
+  };
+}
+
+async function readKeyFile(file: string): Promise<string> {
+  const content = await readFile(file, "utf8").catch((error: unknown) => {
+    throw keyTrouble(`WORKOS_API_KEY_FILE can't be read: ${messageOf(error)}`);
+  });
+  const problem = checkKey(content.trim());
+  if (problem !== undefined) throw keyTrouble(`WORKOS_API_KEY_FILE ${problem}`);
+  return content.trim();
+}
+
+function keyTrouble(message: string): Trouble {
+  return new Trouble(message, { kind: "refused", code: "key_unreadable", hint: "put the API key into that file" });
+}

@@ -1,0 +1,31 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { type Failure, withRetry } from "./retry.ts";
+
+export interface PollOptions<S extends { atHead: boolean }> {
+  step: (signal: AbortSignal) => Promise<S>;
+  /** From the beginning of one poll to the beginning of the next. */
+  intervalMs: number;
+  /** Return at the head instead of resting there, and throw a refusal instead of asking again. */
+  once: boolean;
+  signal: AbortSignal;
+  onStep: (step: S) => void;
+  onFailure: (failure: Failure) => void;
+}
+
+/** WHEN a step is made: at once while there is more, after a rest at the head, after a backoff when something failed. */
+export async function poll<S extends { atHead: boolean }>(options: PollOptions<S>): Promise<void> {
+  const { intervalMs, once, signal, onStep, onFailure } = options;
+  let began = performance.now();
+  while (!signal.aborted) {
+    const step = await withRetry(() => options.step(signal), {
+      signal,
+      refused: once ? "throw" : "ask again",
+      onFailure,
+    });
+    onStep(step);
+    if (!step.atHead) continue;
+    if (once) return;
+    await delay(Math.max(0, began + intervalMs - performance.now()), undefined, { signal });
+    began = performance.now();
+  }
+}

@@ -1,0 +1,108 @@
+import type { Position, SavedPage } from "./event.ts";
+import { addMs, type Instant, laterOf, msOf } from "./instant.ts";
+import { RETENTION_MS } from "./position.ts";
+import type { Trouble } from "./trouble.ts";
+
+export const STATES = [
+  "starting",
+  "standing_by",
+  "catching_up",
+  "caught_up",
+  "failing",
+  "refused",
+  "stopping",
+] as const;
+export type State = (typeof STATES)[number];
+
+/** What the program is, for whoever asks it. */
+export interface Identity {
+  version: string;
+  environment: string;
+  filter: string;
+}
+
+/** What the daemon knows of itself. Written by the loop, read by HTTP and the log. */
+export class Status {
+  readonly identity: Identity;
+  readonly startedAt: Instant;
+  state: State = "starting";
+  since: Instant;
+  migrated = false;
+  position: Position | undefined;
+  /** The last step that succeeded. */
+  goodAt: Instant | undefined;
+  /** When the head was last reached: everything until then is stored. */
+  caughtUpAt: Instant | undefined;
+  /** When the loop last did anything, a failed attempt included. */
+  turnedAt: Instant;
+  /** The loop is not expected to turn before this. */
+  restsUntil: Instant;
+  /** In a row. */
+  failures = 0;
+  lastTrouble: { trouble: Trouble; at: Instant } | undefined;
+  readonly counts = { pages: 0, updated: 0, quarantined: 0, gaps: 0, failures: 0 };
+  readonly insertedByType = new Map<string, number>();
+  inserted = 0;
+
+  constructor(identity: Identity, now: Instant) {
+    this.identity = identity;
+    this.startedAt = now;
+    this.since = now;
+    this.turnedAt = now;
+    this.restsUntil = now;
+  }
+
+  /** True when that is another state than before. */
+  enter(state: State, now: Instant): boolean {
+    const changed = state !== this.state;
+    if (changed) this.since = now;
+    this.state = state;
+    return changed;
+  }
+
+  turned(now: Instant, restMs: number): void {
+    this.turnedAt = now;
+    this.restsUntil = addMs(now, restMs);
+  }
+
+  succeeded(position: Position, atHead: boolean, now: Instant): void {
+    this.position = position;
+    this.goodAt = now;
+    this.failures = 0;
+    if (atHead) this.caughtUpAt = now;
+  }
+
+  failed(trouble: Trouble, failures: number, now: Instant): void {
+    this.failures = failures;
+    this.counts.failures += 1;
+    this.lastTrouble = { trouble, at: now };
+  }
+
+  stored(saved: SavedPage): void {
+    this.counts.pages += 1;
+    this.counts.updated += saved.updated;
+    this.counts.quarantined += saved.quarantined;
+    if (saved.gap !== undefined) this.counts.gaps += 1;
+    for (const [event, count] of saved.inserted) {
+      this.insertedByType.set(event, (this.insertedByType.get(event) ?? 0) + count);
+      this.inserted += count;
+    }
+  }
+
+  /** Everything up to this instant is stored, as far as is known. */
+  get mirroredUpTo(): Instant | undefined {
+    if (this.position === undefined) return this.caughtUpAt;
+    return laterOf(this.position.at, this.caughtUpAt ?? this.position.at);
+  }
+
+  lagSeconds(now: Instant): number | undefined {
+    const upTo = this.mirroredUpTo;
+    return upTo === undefined ? undefined : Math.max(0, msOf(now) - msOf(upTo)) / 1000;
+  }
+
+  /** When the API begins to forget events that are not stored yet. */
+  unrecoverableInSeconds(now: Instant): number | undefined {
+    const lag = this.lagSeconds(now);
+    return lag === undefined ? undefined : RETENTION_MS / 1000 - lag;
+  }
+}

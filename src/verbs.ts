@@ -1,0 +1,140 @@
+import type pg from "pg";
+import type { Logger } from "pino";
+import { Backfill } from "./backfill.ts";
+import { check } from "./check.ts";
+import type { Verb } from "./cli.ts";
+import type { Config } from "./config.ts";
+import { runDaemon } from "./daemon.ts";
+import { fieldsOf } from "./journal.ts";
+import { type Context, createParts } from "./parts.ts";
+import { poll } from "./poll.ts";
+import { applyMigrations, readMigrationState } from "./postgres/migrate.ts";
+import { type Report, readReport, readServerVersion, requirePrivileges } from "./postgres/report.ts";
+import { Trouble } from "./trouble.ts";
+
+export interface VerbContext extends Context {
+  log: Logger;
+  /** Writes a line to standard output. */
+  print: (line: string) => void;
+}
+
+/** Runs one verb to its end. True when all is well; rejects with a Trouble that ended it. */
+export async function runVerb(verb: Verb, config: Config, context: VerbContext): Promise<boolean> {
+  switch (verb.name) {
+    case "run":
+      await runDaemon(config, context, false);
+      return true;
+    case "sync":
+      await runDaemon(config, context, true);
+      return !context.signal.aborted;
+    case "backfill":
+      return runBackfill(verb, config, context);
+    case "migrate":
+      return withParts(config, context, ({ pool }) => runMigrate(pool, context));
+    case "status":
+      return withParts(config, context, ({ pool }) => runStatus(verb.json, pool, context));
+    case "check":
+      return runCheck(config, context);
+  }
+}
+
+async function withParts<T>(
+  config: Config,
+  context: Context,
+  work: (parts: ReturnType<typeof createParts>) => Promise<T>,
+): Promise<T> {
+  const parts = createParts(config, context);
+  try {
+    return await work(parts);
+  } finally {
+    await parts.pool.end();
+  }
+}
+
+async function runMigrate(pool: pg.Pool, { migrationsFolder, log }: VerbContext): Promise<boolean> {
+  const applied = await applyMigrations(pool, migrationsFolder);
+  log.info({ applied }, applied === 0 ? "nothing to do: all migrations were applied before" : "migrations applied");
+  return true;
+}
+
+async function runBackfill(
+  { since, until }: Extract<Verb, { name: "backfill" }>,
+  config: Config,
+  context: VerbContext,
+): Promise<boolean> {
+  const { log, signal } = context;
+  return withParts(config, context, async (parts) => {
+    const backfill = new Backfill({ ...parts, environment: config.environment }, since, until);
+    log.info({ since, until }, "backfill: walking the range again; no cursor is moved");
+    await poll({
+      step: async (stop) => {
+        await applyMigrations(parts.pool, context.migrationsFolder);
+        return backfill.step(stop);
+      },
+      intervalMs: 0,
+      once: true,
+      signal,
+      onStep: () => log.debug(backfill.report, "backfill"),
+      onFailure: ({ trouble, failures }) => log.warn({ ...fieldsOf(trouble), failures }, `failing: ${trouble.message}`),
+    }).catch((error: unknown) => {
+      if (!signal.aborted) throw error;
+    });
+    log.info(backfill.report, signal.aborted ? "backfill stopped before the end of the range" : "backfill done");
+    return !signal.aborted;
+  });
+}
+
+async function runCheck(config: Config, context: VerbContext): Promise<boolean> {
+  const parts = createParts({ ...config, pageSize: 2 }, context);
+  const { pool } = parts;
+  const database = [
+    { name: "database", look: async () => `PostgreSQL ${await readServerVersion(pool)}` },
+    { name: "migrations", look: () => lookAtMigrations(pool, context.migrationsFolder) },
+    { name: "privileges", look: () => requirePrivileges(pool).then(() => "enough to mirror") },
+  ];
+  let good = true;
+  try {
+    for await (const { name, ok, detail, fix } of check({ ...parts, database, signal: context.signal })) {
+      good &&= ok;
+      context.print(`${ok ? "ok    " : "failed"}  ${name.padEnd(10)}  ${detail}`);
+      if (fix !== undefined) context.print(`        ${"fix:".padEnd(10)}  ${fix}`);
+    }
+  } finally {
+    await pool.end();
+  }
+  return good;
+}
+
+async function lookAtMigrations(pool: pg.Pool, folder: string): Promise<string> {
+  const { pending, newer } = await readMigrationState(pool, folder);
+  if (pending > 0) {
+    throw new Trouble(`${pending} to be applied`, {
+      kind: "refused",
+      code: "migrations_pending",
+      hint: "run `workos-events-mirror migrate`; run and sync do it by themselves",
+    });
+  }
+  return newer ? "applied, by a newer version than this one" : "applied";
+}
+
+async function runStatus(json: boolean, pool: pg.Pool, { print }: VerbContext): Promise<boolean> {
+  const report = await readReport(pool);
+  if (json) print(JSON.stringify(report, null, 2));
+  else for (const line of linesOf(report)) print(line);
+  return true;
+}
+
+function linesOf(report: Report): string[] {
+  const { cursors, last_event: last, events, quarantined_events: quarantined, gaps } = report;
+  return [
+    `events       ${events}`,
+    `last stored  ${last === null ? "none" : `${last.id} ${last.event}, created ${last.created_at}, mirrored ${last.mirrored_at}`}`,
+    `quarantined  ${quarantined}${quarantined === 0 ? "" : "   see workos.quarantined_events"}`,
+    `gaps         ${gaps}${gaps === 0 ? "" : "   see workos.gaps"}`,
+    ...(cursors.length === 0 ? ["cursors      none: nothing was mirrored yet"] : []),
+    ...cursors.map(
+      ({ environment, filter, after, at, updated_at }) =>
+        `cursor       ${environment} ${filter}: ${after === null ? `from ${at}` : `after ${after} of ${at}`}, moved ${updated_at}`,
+    ),
+  ];
+}
