@@ -46,7 +46,10 @@ export async function runDaemon(config: Config, context: DaemonContext, once: bo
       step: async (stop) => {
         if (!status.migrated) await migrate(parts.pool, context);
         status.migrated = true;
-        if (!once && !(await leader.hold())) return { atHead: true };
+        if (!once && !(await leader.hold())) {
+          mirror.reset();
+          return { atHead: true };
+        }
         const step = await mirror.step(stop);
         return { atHead: step.atHead, step };
       },

@@ -59,6 +59,8 @@ interface Walk {
   readUpTo: Instant;
   /** Set when the API refused to start any earlier. */
   resumedAt?: Instant;
+  /** Set when the API had nothing behind a position of this time, and that is being asked again. */
+  doubtedAt?: Instant;
   /** Set when the API refused a cursor of this time: the next one has to be later, or nothing is won. */
   rejectedAt?: Instant;
 }
@@ -99,6 +101,7 @@ export class Mirror {
     } catch (error) {
       this.reset();
       if (!(error instanceof Trouble) || signal.aborted) throw error;
+      if (error.apiTime !== undefined && this.#startedByAWrongClock(walk, error.apiTime)) return this.#startAgain(walk);
       const way = await this.#wayAround(error, walk, signal);
       if (way === undefined) throw error;
       return { atHead: false, position: walk.position, news: [...news, way] };
@@ -128,14 +131,12 @@ export class Mirror {
 
   /** Saves the page, with the next one already on its way. */
   async #take(walk: Walk, page: EventPage, signal: AbortSignal): Promise<Step> {
-    const skewMs = msOf(page.apiTime) - Date.now();
-    const startedByAWrongClock = walk.stored === undefined && Math.abs(skewMs - this.#skewMs) > SKEW_TOLERANCE_MS;
-    this.#skewMs = skewMs;
-    if (startedByAWrongClock) return this.#startAgain(walk, skewMs);
+    if (this.#startedByAWrongClock(walk, page.apiTime)) return this.#startAgain(walk);
 
     requireProgress(page, walk.position);
     const behind = positionBehind(page, walk.position);
-    const ahead = behind ?? nextWindow(walk.position, page.apiTime);
+    const ahead = behind ?? nextWindow(doubtedPosition(walk), page.apiTime);
+    if (behind === undefined && ahead !== undefined && !isConfirmed(walk)) return this.#askAgain(walk);
     const next: Walk = { ...walk, position: ahead ?? walk.position };
     if (behind !== undefined) this.#startPrefetch(next, signal);
     const saved = await this.#save(walk, page, next.position);
@@ -170,10 +171,29 @@ export class Mirror {
     return page;
   }
 
-  #startAgain(walk: Walk, skewMs: number): Step {
+  /**
+   * Moving on by a window skips everything in it, for ever. So an empty answer to an old position is believed only when
+   * a second one, not from the cursor but by time, says the same.
+   */
+  #askAgain(walk: Walk): Step {
+    const { position } = walk;
+    const byTime = position.after === undefined ? position : withoutCursor(position);
+    this.#walk = { ...walk, position: byTime, doubtedAt: position.at };
+    return { atHead: false, position, news: [] };
+  }
+
+  /** Learns the API's clock, and tells whether the walk was started by one that was too far off. */
+  #startedByAWrongClock(walk: Walk, apiTime: Instant): boolean {
+    const before = this.#skewMs;
+    this.#skewMs = msOf(apiTime) - Date.now();
+    return walk.stored === undefined && Math.abs(this.#skewMs - before) > SKEW_TOLERANCE_MS;
+  }
+
+  #startAgain(walk: Walk): Step {
     this.reset();
     const message = "this machine's clock differs from the API's: going by the API's";
-    const news: News = { level: "warn", code: "clock_differs", message, fields: { skewSeconds: skewMs / 1000 } };
+    const fields = { skewSeconds: Math.round(this.#skewMs / 1000) };
+    const news: News = { level: "warn", code: "clock_differs", message, fields };
     return { atHead: false, position: walk.position, news: [news] };
   }
 
@@ -245,6 +265,15 @@ function requireProgress(page: EventPage, position: Position): void {
     code: "page_without_progress",
     hint: "nothing of this page was stored; the page is asked for again",
   });
+}
+
+function isConfirmed({ position, doubtedAt }: Walk): boolean {
+  return doubtedAt !== undefined && position.at <= doubtedAt;
+}
+
+/** Where the walk had come to before it asked again. */
+function doubtedPosition(walk: Walk): Position {
+  return isConfirmed(walk) ? { at: laterOf(walk.position.at, walk.doubtedAt ?? walk.position.at) } : walk.position;
 }
 
 /** The range that was to be read, but lies before what the API still has. */

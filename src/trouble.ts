@@ -1,3 +1,5 @@
+import type { Instant } from "./instant.ts";
+
 /**
  * passing: the same request may succeed later (network, 429, 5xx, Postgres restarting): retried with backoff, for ever.
  * refused: no quick retry can help (a wrong key, a missing privilege): told with what to do, asked again once a minute.
@@ -16,6 +18,8 @@ export interface TroubleDetails {
   /** HTTP status of the answer, when there was one. */
   status?: number;
   requestId?: string;
+  /** The API's clock when it answered. */
+  apiTime?: Instant;
   /** What exactly was refused, for code that can go on without it: an event type, say. */
   subject?: string;
   cause?: unknown;
@@ -30,6 +34,7 @@ export class Trouble extends Error {
   readonly retryAfterMs: number;
   readonly status: number | undefined;
   readonly requestId: string | undefined;
+  readonly apiTime: Instant | undefined;
   readonly subject: string | undefined;
 
   constructor(message: string, details: TroubleDetails) {
@@ -40,6 +45,7 @@ export class Trouble extends Error {
     this.retryAfterMs = details.retryAfterMs ?? 0;
     this.status = details.status;
     this.requestId = details.requestId;
+    this.apiTime = details.apiTime;
     this.subject = details.subject;
   }
 }

@@ -1,5 +1,6 @@
 import { STATUS_CODES } from "node:http";
 import { z } from "zod";
+import { instantOf } from "../instant.ts";
 import { messageOf, Trouble, type TroubleDetails } from "../trouble.ts";
 
 /** A Retry-After beyond this is not believed: a broken proxy must not silence the mirror for days. */
@@ -39,6 +40,7 @@ export function troubleOfAnswer(answer: ErrorAnswer): Trouble {
   return new Trouble(`GET /events answered ${status}${said ? `: ${said}` : ""}`, {
     ...classify(answer, body),
     status: answer.status,
+    apiTime: instantOf(answer.apiTimeMs),
     ...(requestId === undefined ? {} : { requestId }),
   });
 }

@@ -1,0 +1,354 @@
+import { fileURLToPath } from "node:url";
+import { expect, test } from "vitest";
+import type { EventFilter } from "../src/event.ts";
+import { EffectiveFilter } from "../src/filter.ts";
+import { addMs } from "../src/instant.ts";
+import { Mirror, type Step } from "../src/mirror.ts";
+import { applyMigrations } from "../src/postgres/migrate.ts";
+import { createStore } from "../src/postgres/store.ts";
+import { EVENT_TYPES } from "../src/workos/catalogue.ts";
+import { createClient } from "../src/workos/client.ts";
+import { expectMirrored } from "./support/mirrored.ts";
+import { faults, type SimulatedApi, type SimulatedApiOptions, startSimulatedApi } from "./support/simulated-api.ts";
+import { generateEvents, type SimulatedEvent } from "./support/simulated-events.ts";
+import { createTestDatabase, type TestDatabase } from "./support/test-database.ts";
+
+const DAY = 86_400_000;
+/** The API's present in these tests. That it is not this machine's is one of the things that are tested. */
+const NOW = Date.parse("2026-11-20T12:00:00Z");
+const migrations = fileURLToPath(new URL("../migrations", import.meta.url));
+
+test("reads ninety days and has every event once, without a request that does not say order=asc", async () => {
+  await using bench = await setUp({ events: history({ fromDaysAgo: 89, count: 450 }) });
+  await bench.toHead();
+  await expectMirrored(bench.database.pool, bench.api.events);
+  expect(bench.api.requests.filter(({ query }) => query.get("order") !== "asc")).toEqual([]);
+});
+
+test("crosses an empty month, though the API looks no further than thirty days at a time", async () => {
+  const events = [
+    ...history({ fromDaysAgo: 89, days: 1, count: 20 }),
+    ...history({ fromDaysAgo: 2, count: 20, seed: 2 }),
+  ];
+  await using bench = await setUp({ events });
+  await bench.toHead();
+  await expectMirrored(bench.database.pool, events);
+});
+
+test("goes on where it stopped after thirty quiet days and more", async () => {
+  await using bench = await setUp({ events: history({ fromDaysAgo: 10, days: 1, count: 5 }) });
+  await bench.toHead();
+  bench.api.options.now = () => NOW + 70 * DAY;
+  const [late] = bench.api.emit(1);
+  await bench.toHead();
+  await expectMirrored(bench.database.pool, bench.api.events);
+  expect(late).toBeDefined();
+  expect(await bench.gaps()).toEqual([]);
+});
+
+test("does not skip a window because of one empty answer that was not true", async () => {
+  await using bench = await setUp({ events: history({ fromDaysAgo: 80, count: 300 }) });
+  await bench.step();
+  await bench.step();
+  bench.api.fail(faults.emptyPage());
+  await bench.toHead();
+  await expectMirrored(bench.database.pool, bench.api.events);
+});
+
+test("asks for the next page while the last one is being written, and for none twice", async () => {
+  await using bench = await setUp({ events: history({ fromDaysAgo: 5, count: 350 }), sinceDays: 10 });
+  await bench.toHead();
+  const asked = bench.api.requests.slice(1).map(({ query }) => query.get("after") ?? query.get("range_start"));
+  expect(new Set(asked).size).toBe(asked.length);
+  expect(asked).toHaveLength(5);
+});
+
+test("throws the prefetched page away when a write fails, and reads again from the stored cursor", async () => {
+  await using bench = await setUp({ events: history({ fromDaysAgo: 5, count: 350 }), sinceDays: 10 });
+  await bench.step();
+  await bench.step();
+  await bench.database.pool.query("alter table workos.events rename to hidden");
+  await expect(bench.step()).rejects.toMatchObject({ name: "Trouble", code: "postgres_refused" });
+  await bench.database.pool.query("alter table workos.hidden rename to events");
+  await bench.toHead();
+  await expectMirrored(bench.database.pool, bench.api.events);
+});
+
+test("says so and goes on by time when the API no longer knows the cursor", async () => {
+  await using bench = await setUp({ events: history({ fromDaysAgo: 5, count: 30 }) });
+  await bench.toHead();
+  await bench.database.pool.query("update workos.cursors set after = 'event_forgotten'");
+  bench.api.emit(5);
+  const steps = await bench.toHead();
+  expect(newsCodes(steps)).toEqual(["cursor_rejected"]);
+  await expectMirrored(bench.database.pool, bench.api.events);
+});
+
+test("notices an API that ignores a cursor it does not know and answers from the beginning", async () => {
+  await using bench = await setUp({ events: history({ fromDaysAgo: 40, count: 500 }), unknownCursor: "ignore" });
+  await bench.toHead();
+  await bench.database.pool.query("update workos.cursors set after = 'event_forgotten'");
+  bench.api.emit(5);
+  const steps = await bench.toHead();
+  expect(newsCodes(steps)).toEqual(["cursor_rejected"]);
+  await expectMirrored(bench.database.pool, bench.api.events);
+});
+
+test.each(["oldest", "refuse"] as const)(
+  "records a gap when it was away for longer than the API keeps events (%s)",
+  async (staleStart) => {
+    await using bench = await setUp({ events: history({ fromDaysAgo: 5, count: 30 }), staleStart });
+    await bench.toHead();
+    const stopped = await bench.position();
+    const later = NOW + 120 * DAY;
+    bench.api.emit(generateEvents({ seed: 7, count: 600, from: NOW + DAY, to: later }));
+    bench.api.options.now = () => later;
+    const steps = await bench.toHead();
+
+    expect(newsCodes(steps).filter((code) => code === "gap")).toEqual(["gap"]);
+    const [gap, ...more] = await bench.gaps();
+    expect(more).toEqual([]);
+    expect(gap?.range_start).toEqual(new Date(stopped.at));
+    const edge = later - 90 * DAY;
+    expect(Number(gap?.range_end) - edge).toBeGreaterThanOrEqual(-1000);
+    expect(Number(gap?.range_end) - edge).toBeLessThanOrEqual(61_000);
+    const lost = ({ timeMs }: SimulatedEvent) => timeMs > Date.parse(stopped.at) && timeMs < Number(gap?.range_end);
+    await expectMirrored(
+      bench.database.pool,
+      bench.api.events.filter((event) => !lost(event)),
+    );
+  },
+);
+
+test("opens no gap at a first start, whatever this machine's clock says", async () => {
+  const events = history({ fromDaysAgo: 90, count: 90 });
+  for (const staleStart of ["oldest", "refuse"] as const) {
+    await using bench = await setUp({ events, staleStart });
+    await bench.toHead();
+    expect(await bench.gaps()).toEqual([]);
+    const kept = events.filter(({ timeMs }) => timeMs > NOW - 90 * DAY + 3000);
+    await expectMirrored(bench.database.pool, staleStart === "oldest" ? bench.api.keptEvents : kept);
+  }
+});
+
+test("records as a gap what SYNC_SINCE asks for and the API has forgotten", async () => {
+  await using bench = await setUp({ events: history({ fromDaysAgo: 5, count: 30 }), sinceDays: 200 });
+  await bench.toHead();
+  expect(await bench.gaps()).toMatchObject([{ range_end: new Date(NOW - 90 * DAY) }]);
+  await expectMirrored(bench.database.pool, bench.api.events);
+});
+
+test("begins where SYNC_SINCE says", async () => {
+  await using bench = await setUp({ events: history({ fromDaysAgo: 20, count: 200 }), sinceDays: 10 });
+  await bench.toHead();
+  const wanted = bench.api.events.filter(({ timeMs }) => timeMs >= NOW - 10 * DAY);
+  await expectMirrored(bench.database.pool, wanted);
+});
+
+test("an event type that is added to the filter brings its history along", async () => {
+  const events = history({ fromDaysAgo: 20, count: 400 });
+  await using bench = await setUp({ events, filter: { events: ["session.created"] } });
+  await bench.toHead();
+  const more = ["session.created", "user.created"];
+  await bench.restart({ events: more }).toHead();
+  await expectMirrored(
+    bench.database.pool,
+    events.filter(({ event }) => more.includes(event)),
+  );
+});
+
+test("mirrors only the organization that it is asked for", async () => {
+  const events = history({ fromDaysAgo: 20, count: 400 });
+  const organizationId = events.find((event) => event.organizationId !== null)?.organizationId ?? "";
+  await using bench = await setUp({ events, filter: { organizationId } });
+  await bench.toHead();
+  await expectMirrored(
+    bench.database.pool,
+    events.filter((event) => event.organizationId === organizationId),
+  );
+});
+
+test("spells the filter out where the API demands it, and drops what it rejects", async () => {
+  const knownTypes = ["user.created", "session.created", "dsync.user.created"];
+  const events = history({ fromDaysAgo: 20, count: 900 }).filter(({ event }) => knownTypes.includes(event));
+  await using bench = await setUp({ events, filterRequired: true });
+  bench.api.options.knownTypes = null;
+  await bench.toHead();
+  await expectMirrored(bench.database.pool, events);
+  expect(bench.api.requests.at(-1)?.query.getAll("events[]")).toHaveLength(111);
+});
+
+test("keeps mirroring the others when the API rejects a type, and gets its history once it is accepted", async () => {
+  const wanted = ["dsync.user.created", "session.created", "user.created"];
+  const events = history({ fromDaysAgo: 20, count: 600 }).filter(({ event }) => wanted.includes(event));
+  await using bench = await setUp({ events, filter: { events: wanted } });
+  bench.api.options.knownTypes = ["session.created", "user.created"];
+  const steps = await bench.toHead();
+  expect(newsCodes(steps)).toEqual(["clock_differs", "event_type_rejected"]);
+  await expectMirrored(
+    bench.database.pool,
+    events.filter(({ event }) => event !== "dsync.user.created"),
+  );
+
+  bench.api.options.knownTypes = null;
+  await bench.restart({ events: wanted }).toHead();
+  await expectMirrored(bench.database.pool, events);
+});
+
+test("stores what is wrong with one event in quarantine and goes on with the rest", async () => {
+  await using bench = await setUp({ events: history({ fromDaysAgo: 5, count: 30 }) });
+  const good = [...bench.api.events];
+  bench.api.emitRaw('{"object":"event","event":"user.created","created_at":"2026-11-20T11:59:59Z","data":{}}');
+  bench.api.emitRaw('{"object":"event","id":"event_x","event":"user.created","created_at":"tomorrow","data":{}}', {
+    timeMs: NOW,
+  });
+  good.push(...bench.api.emit(3));
+  await bench.toHead();
+  await expectMirrored(bench.database.pool, good);
+  const { rows } = await bench.database.pool.query("select reason, event_id from workos.quarantined_events order by 1");
+  expect(rows).toEqual([
+    { reason: "created_at is missing or not valid", event_id: "event_x" },
+    { reason: "id is missing or not valid", event_id: null },
+  ]);
+});
+
+test("an event without an id at the very end is told once and is no trouble", async () => {
+  await using bench = await setUp({ events: history({ fromDaysAgo: 5, count: 30 }) });
+  await bench.toHead();
+  const good = [...bench.api.events];
+  bench.api.emitRaw('{"object":"event","event":"user.created","created_at":"2026-11-20T11:59:59Z","data":{}}');
+  expect(newsCodes(await bench.toHead())).toEqual(["quarantined"]);
+  expect(newsCodes(await bench.toHead())).toEqual([]);
+  good.push(...bench.api.emit(3));
+  await bench.toHead();
+  await expectMirrored(bench.database.pool, good);
+});
+
+test.each([
+  ["descending", faults.descending(), "page_not_ascending"],
+  ["stuck", faults.stuck(), "page_without_progress"],
+])("refuses a page that is %s as a whole and reads it again", async (_name, fault, code) => {
+  await using bench = await setUp({ events: history({ fromDaysAgo: 5, count: 250 }), sinceDays: 10 });
+  bench.api.fail(fault, { when: ({ query }) => query.get("after") !== null });
+  await expect(bench.toHead()).rejects.toMatchObject({ kind: "passing", code });
+  await expectMirrored(bench.database.pool, bench.api.events.slice(0, 100));
+  await bench.toHead();
+  await expectMirrored(bench.database.pool, bench.api.events);
+});
+
+test.each([
+  ["duplicates", faults.duplicates()],
+  ["overlap", faults.overlap({ by: 7 })],
+])("is not confused by pages with %s", async (_name, fault) => {
+  await using bench = await setUp({ events: history({ fromDaysAgo: 5, count: 450 }) });
+  bench.api.fail(fault, { times: 4 });
+  await bench.toHead();
+  await expectMirrored(bench.database.pool, bench.api.events);
+});
+
+test("writes nothing at the head while nothing happens", async () => {
+  await using bench = await setUp({ events: history({ fromDaysAgo: 5, count: 30 }) });
+  await bench.toHead();
+  const before = await bench.database.pool.query("select * from workos.cursors");
+  const steps = await bench.toHead();
+  expect(steps).toHaveLength(1);
+  expect(steps[0]).not.toHaveProperty("saved");
+  expect((await bench.database.pool.query("select * from workos.cursors")).rows).toEqual(before.rows);
+});
+
+test("yields to another writer of the same cursor, and neither loses anything", async () => {
+  await using bench = await setUp({ events: history({ fromDaysAgo: 20, count: 900 }) });
+  await Promise.all([bench.toHead(), bench.restart().toHead()]);
+  await expectMirrored(bench.database.pool, bench.api.events);
+  const { rows } = await bench.database.pool.query("select count(distinct seq)::int as count from workos.events");
+  expect(rows).toEqual([{ count: 900 }]);
+});
+
+interface SetUp extends SimulatedApiOptions {
+  events: SimulatedEvent[];
+  filter?: EventFilter;
+  sinceDays?: number;
+}
+
+async function setUp({ filter = {}, sinceDays = 90, ...options }: SetUp): Promise<Bench> {
+  const database = await createTestDatabase();
+  await applyMigrations(database.pool, migrations);
+  const api = await startSimulatedApi({ now: () => NOW, ...options });
+  return new Bench(database, api, filter, sinceDays);
+}
+
+/** A mirror in this process, between a simulated API and a real database. */
+class Bench {
+  readonly database: TestDatabase;
+  readonly api: SimulatedApi;
+  readonly #sinceDays: number;
+  readonly #mirror: Mirror;
+
+  constructor(database: TestDatabase, api: SimulatedApi, filter: EventFilter, sinceDays: number) {
+    this.database = database;
+    this.api = api;
+    this.#sinceDays = sinceDays;
+    this.#mirror = new Mirror({
+      environment: "default",
+      filter: new EffectiveFilter(filter, EVENT_TYPES),
+      fetchPage: createClient({
+        baseUrl: api.url,
+        readKey: async () => api.apiKey,
+        pageSize: 100,
+        timeoutMs: 5_000,
+        rateLimit: { requests: 10_000, perMs: 1_000 },
+        userAgent: "test",
+      }),
+      store: createStore(database.pool),
+      startAt: (now) => addMs(now, -sinceDays * DAY),
+    });
+  }
+
+  /** Another process, as far as memory goes. */
+  restart(filter: EventFilter = {}): Bench {
+    return new Bench(this.database, this.api, filter, this.#sinceDays);
+  }
+
+  step(): Promise<Step> {
+    return this.#mirror.step(new AbortController().signal);
+  }
+
+  async toHead(): Promise<Step[]> {
+    const steps: Step[] = [];
+    do steps.push(await this.step());
+    while (steps.at(-1)?.atHead === false);
+    return steps;
+  }
+
+  async position(): Promise<{ after: string | null; at: string }> {
+    const { rows } = await this.database.pool.query("select after, at::text from workos.cursors");
+    return rows[0];
+  }
+
+  async gaps(): Promise<{ range_start: Date; range_end: Date }[]> {
+    const { rows } = await this.database.pool.query("select range_start, range_end from workos.gaps order by id");
+    return rows;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#mirror.reset();
+    await this.api.close();
+    await this.database.drop();
+  }
+}
+
+interface HistoryOptions {
+  fromDaysAgo: number;
+  days?: number;
+  count: number;
+  seed?: number;
+}
+
+function history({ fromDaysAgo, days = fromDaysAgo, count, seed = 1 }: HistoryOptions): SimulatedEvent[] {
+  const from = NOW - fromDaysAgo * DAY;
+  return generateEvents({ seed, count, from, to: from + days * DAY });
+}
+
+function newsCodes(steps: readonly Step[]): string[] {
+  return steps.flatMap(({ news }) => news.map(({ code }) => code));
+}
