@@ -48,6 +48,8 @@ what to do where something failed. Writes nothing. Exits with 1 when anything fa
 /** Reads the arguments, without node and the script before them. Prints help, version and mistakes itself. */
 export function parseCommandLine(args: readonly string[], version: string): CommandLine {
   let verb: Verb | undefined;
+  const now = instantOf(Date.now());
+  const instant = (text: string) => instantArgument(text, now);
   const program = new Command("workos-events-mirror")
     .description("Mirrors the WorkOS Events API into Postgres: every event, exactly once, within about a second.")
     .version(version, "-V, --version", "print the version")
@@ -68,11 +70,11 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
     verb = { name: "sync" };
   });
   on("backfill", "walk a range of time again and tell how many events were new or changed")
-    .requiredOption("--since <time>", "beginning of the range, inclusive", instantArgument)
-    .option("--until <time>", "end of the range, exclusive (default: now)", instantArgument)
+    .requiredOption("--since <time>", "beginning of the range, inclusive", instant)
+    .option("--until <time>", "end of the range, exclusive (default: now)", instant)
     .addHelpText("after", EXAMPLES.backfill)
     .action(({ since, until }: { since: Instant; until?: Instant }) => {
-      const end = until ?? now();
+      const end = until ?? now;
       if (since >= end) program.error("error: --since must lie before --until");
       verb = { name: "backfill", since, until: end };
     });
@@ -99,12 +101,8 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
   return verb === undefined ? { exit: EXIT_USAGE } : { verb };
 }
 
-function instantArgument(text: string): Instant {
-  const instant = parseSince(text, now());
+function instantArgument(text: string, now: Instant): Instant {
+  const instant = parseSince(text, now);
   if (instant === undefined) throw new InvalidArgumentError("It must be ISO 8601 or a duration such as 7d.");
   return instant;
-}
-
-function now(): Instant {
-  return instantOf(Date.now());
 }

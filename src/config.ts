@@ -64,7 +64,7 @@ export function parseConfig(sources: ConfigSources): Config {
   const { data } = parsed;
   return {
     apiKey: secrets.apiKey,
-    baseUrl: data.WORKOS_BASE_URL.href.replace(/\/+$/, ""),
+    baseUrl: `${data.WORKOS_BASE_URL.origin}${data.WORKOS_BASE_URL.pathname}`.replace(/\/+$/, ""),
     environment: data.WORKOS_ENVIRONMENT,
     filter: {
       ...(data.WORKOS_EVENTS === undefined ? {} : { events: data.WORKOS_EVENTS }),
@@ -268,6 +268,11 @@ function checkDatabaseUrl(url: string): string | undefined {
   if (!/^postgres(ql)?:\/\//.test(url)) return "must begin with postgres:// or postgresql://";
   // a socket folder is named as ?host=, with no host before the path
   const withHost = url.replace(/@\//, "@localhost/");
-  if (URL.canParse(withHost) && new URL(withHost).hash === "" && !/%(?![\da-f]{2})/i.test(url)) return undefined;
-  return "is no URL: characters such as @ : / # % in user or password must be percent-encoded";
+  if (URL.canParse(withHost) && !hidesUser(new URL(withHost)) && !/%(?![\da-f]{2})/i.test(url)) return undefined;
+  return "is no URL: characters such as @ : / ? # % in user or password must be percent-encoded";
+}
+
+/** A bare / ? or # in a password ends the host there, and the rest would be logged as the database's name. */
+function hidesUser({ username, pathname, search, hash }: URL): boolean {
+  return hash !== "" || (username === "" && `${pathname}${search}`.includes("@"));
 }

@@ -16,13 +16,13 @@ export function parseInstant(text: string): Instant | undefined {
   if (match === null) return undefined;
   const [, year, month, day, hour, minute, second = "00", fraction = "", sign, offsetHour = "00", offsetMinute = "00"] =
     match;
-  if (Number(hour) > 23 || Number(minute) > 59 || Number(second) > 59) return undefined;
+  if (Number(offsetHour) > 23 || Number(offsetMinute) > 59) return undefined;
   const whole = `${year}-${month}-${day}T${hour}:${minute}:${second}.000Z`;
   const local = new Date(whole);
   if (Number.isNaN(local.getTime()) || local.toISOString() !== whole) return undefined;
   const offsetMs = (Number(offsetHour) * 60 + Number(offsetMinute)) * 60_000 * (sign === "-" ? -1 : 1);
   const utc = new Date(local.getTime() - offsetMs).toISOString();
-  if (utc.length !== 24 || utc < "0001") return undefined;
+  if (utc < "0001") return undefined; // a year beyond 9999 begins with a sign, which sorts before the digits
   return `${utc.slice(0, 20)}${fraction.slice(0, 6).padEnd(6, "0")}Z`;
 }
 

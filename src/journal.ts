@@ -30,6 +30,7 @@ export class Journal {
   #tally: Tally = freshTally();
   #failingSince: number | undefined;
   #toldTrouble: { code: string; at: number } | undefined;
+  #lastStep: Step | undefined;
   #heartbeatInserted = 0;
   #heartbeat: NodeJS.Timeout | undefined;
 
@@ -43,12 +44,15 @@ export class Journal {
     this.#heartbeat = setInterval(() => this.#beat(), HEARTBEAT_MS).unref();
   }
 
+  /** Ends the heartbeat, and tells of what was stored since the last line. */
   stop(): void {
     clearInterval(this.#heartbeat);
+    if (this.#lastStep !== undefined) this.#tellStored(this.#lastStep);
   }
 
   step(step: Step): void {
     const now = instantOf(Date.now());
+    this.#lastStep = step;
     this.#status.turned(now, step.atHead ? this.#restMs : 0);
     this.#status.succeeded(step.position, step.atHead, now);
     this.#recovered();
@@ -129,7 +133,7 @@ export class Journal {
       cursor: step.position.after,
       requestId: step.requestId,
     };
-    this.#log.info(fields, step.atHead ? "stored" : "catching up");
+    this.#log.info(fields, this.#status.state === "catching_up" ? "catching up" : "stored");
   }
 
   #beat(): void {

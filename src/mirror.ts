@@ -144,7 +144,9 @@ export class Mirror {
 
     this.#walk = ahead && { ...next, stored: ahead, readUpTo: laterOf(walk.readUpTo, ahead.at) };
     const step = { atHead: ahead === undefined, position: next.position, requestId: page.requestId };
-    return saved === undefined ? { ...step, news: [] } : { ...step, saved, news: newsOf(saved, walk.key) };
+    if (saved === undefined) return { ...step, news: [] };
+    const skipped = behind === undefined && ahead !== undefined ? [newsOfWindow(walk, ahead)] : [];
+    return { ...step, saved, news: [...skipped, ...newsOf(saved, walk.key)] };
   }
 
   /** Undefined when there is nothing to write. */
@@ -284,6 +286,12 @@ function gapOf(walk: Walk, page: EventPage): Gap | undefined {
   const refused = walk.resumedAt !== undefined && walk.resumedAt >= edge;
   const reason = refused ? "the API refuses to start earlier" : "older than the 90 days that the API keeps";
   return { rangeStart: walk.readUpTo, rangeEnd: readAgainFrom, reason };
+}
+
+function newsOfWindow(walk: Walk, ahead: Position): News {
+  const message = "the API has nothing in this window: going on behind it";
+  const fields = { from: doubtedPosition(walk).at, to: ahead.at };
+  return { level: "info", code: "window_empty", message, fields };
 }
 
 function newsOf(saved: SavedPage, key: CursorKey): News[] {

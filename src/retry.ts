@@ -36,7 +36,7 @@ export function withRetry<T>(work: () => Promise<T>, { signal, refused, onFailur
       if (error.kind === "fatal" || (error.kind === "refused" && refused === "throw")) throw error;
       const waitMs = waitAfter(error, attemptNumber);
       onFailure({ trouble: error, failures: attemptNumber, waitMs });
-      await delay(waitMs, undefined, { signal });
+      await delay(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
     },
   });
 }

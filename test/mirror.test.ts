@@ -1,22 +1,12 @@
-import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
-import type { EventFilter } from "../src/event.ts";
-import { EffectiveFilter } from "../src/filter.ts";
-import { addMs } from "../src/instant.ts";
-import { Mirror, type Step } from "../src/mirror.ts";
-import { applyMigrations } from "../src/postgres/migrate.ts";
-import { createStore } from "../src/postgres/store.ts";
-import { EVENT_TYPES } from "../src/workos/catalogue.ts";
-import { createClient } from "../src/workos/client.ts";
+import type { Step } from "../src/mirror.ts";
+import { DAY, MirrorBench, type MirrorSettings } from "./support/mirror-bench.ts";
 import { expectMirrored } from "./support/mirrored.ts";
-import { faults, type SimulatedApi, type SimulatedApiOptions, startSimulatedApi } from "./support/simulated-api.ts";
+import { faults, type SimulatedApiOptions } from "./support/simulated-api.ts";
 import { generateEvents, type SimulatedEvent } from "./support/simulated-events.ts";
-import { createTestDatabase, type TestDatabase } from "./support/test-database.ts";
 
-const DAY = 86_400_000;
 /** The API's present in these tests. That it is not this machine's is one of the things that are tested. */
 const NOW = Date.parse("2026-11-20T12:00:00Z");
-const migrations = fileURLToPath(new URL("../migrations", import.meta.url));
 
 test("reads ninety days and has every event once, without a request that does not say order=asc", async () => {
   await using bench = await setUp({ events: history({ fromDaysAgo: 89, count: 450 }) });
@@ -43,7 +33,7 @@ test("goes on where it stopped after thirty quiet days and more", async () => {
   await bench.toHead();
   await expectMirrored(bench.database.pool, bench.api.events);
   expect(late).toBeDefined();
-  expect(await bench.gaps()).toEqual([]);
+  expect(await gaps(bench)).toEqual([]);
 });
 
 test("does not skip a window because of one empty answer that was not true", async () => {
@@ -99,14 +89,14 @@ test.each(["oldest", "refuse"] as const)(
   async (staleStart) => {
     await using bench = await setUp({ events: history({ fromDaysAgo: 5, count: 30 }), staleStart });
     await bench.toHead();
-    const stopped = await bench.position();
+    const stopped = await position(bench);
     const later = NOW + 120 * DAY;
     bench.api.emit(generateEvents({ seed: 7, count: 600, from: NOW + DAY, to: later }));
     bench.api.options.now = () => later;
     const steps = await bench.toHead();
 
     expect(newsCodes(steps).filter((code) => code === "gap")).toEqual(["gap"]);
-    const [gap, ...more] = await bench.gaps();
+    const [gap, ...more] = await gaps(bench);
     expect(more).toEqual([]);
     expect(gap?.range_start).toEqual(new Date(stopped.at));
     const edge = later - 90 * DAY;
@@ -125,7 +115,7 @@ test("opens no gap at a first start, whatever this machine's clock says", async 
   for (const staleStart of ["oldest", "refuse"] as const) {
     await using bench = await setUp({ events, staleStart });
     await bench.toHead();
-    expect(await bench.gaps()).toEqual([]);
+    expect(await gaps(bench)).toEqual([]);
     const kept = events.filter(({ timeMs }) => timeMs > NOW - 90 * DAY + 3000);
     await expectMirrored(bench.database.pool, staleStart === "oldest" ? bench.api.keptEvents : kept);
   }
@@ -134,7 +124,7 @@ test("opens no gap at a first start, whatever this machine's clock says", async 
 test("records as a gap what SYNC_SINCE asks for and the API has forgotten", async () => {
   await using bench = await setUp({ events: history({ fromDaysAgo: 5, count: 30 }), sinceDays: 200 });
   await bench.toHead();
-  expect(await bench.gaps()).toMatchObject([{ range_end: new Date(NOW - 90 * DAY) }]);
+  expect(await gaps(bench)).toMatchObject([{ range_end: new Date(NOW - 90 * DAY) }]);
   await expectMirrored(bench.database.pool, bench.api.events);
 });
 
@@ -150,7 +140,9 @@ test("an event type that is added to the filter brings its history along", async
   await using bench = await setUp({ events, filter: { events: ["session.created"] } });
   await bench.toHead();
   const more = ["session.created", "user.created"];
-  await bench.restart({ events: more }).toHead();
+  const restarted = bench.restart({ filter: { events: more } });
+  await restarted.toHead();
+  await restarted.kill();
   await expectMirrored(
     bench.database.pool,
     events.filter(({ event }) => more.includes(event)),
@@ -181,7 +173,7 @@ test("spells the filter out where the API demands it, and drops what it rejects"
 test("keeps mirroring the others when the API rejects a type, and gets its history once it is accepted", async () => {
   const wanted = ["dsync.user.created", "session.created", "user.created"];
   const events = history({ fromDaysAgo: 20, count: 600 }).filter(({ event }) => wanted.includes(event));
-  await using bench = await setUp({ events, filter: { events: wanted } });
+  await using bench = await setUp({ events, filter: { events: wanted }, sinceDays: 25 });
   bench.api.options.knownTypes = ["session.created", "user.created"];
   const steps = await bench.toHead();
   expect(newsCodes(steps)).toEqual(["clock_differs", "event_type_rejected"]);
@@ -191,7 +183,9 @@ test("keeps mirroring the others when the API rejects a type, and gets its histo
   );
 
   bench.api.options.knownTypes = null;
-  await bench.restart({ events: wanted }).toHead();
+  const restarted = bench.restart();
+  await restarted.toHead();
+  await restarted.kill();
   await expectMirrored(bench.database.pool, events);
 });
 
@@ -258,83 +252,28 @@ test("writes nothing at the head while nothing happens", async () => {
 
 test("yields to another writer of the same cursor, and neither loses anything", async () => {
   await using bench = await setUp({ events: history({ fromDaysAgo: 20, count: 900 }) });
-  await Promise.all([bench.toHead(), bench.restart().toHead()]);
+  const other = bench.restart();
+  await Promise.all([bench.toHead(), other.toHead()]);
+  await other.kill();
   await expectMirrored(bench.database.pool, bench.api.events);
   const { rows } = await bench.database.pool.query("select count(distinct seq)::int as count from workos.events");
   expect(rows).toEqual([{ count: 900 }]);
 });
 
-interface SetUp extends SimulatedApiOptions {
-  events: SimulatedEvent[];
-  filter?: EventFilter;
-  sinceDays?: number;
+interface SetUp extends SimulatedApiOptions, MirrorSettings {}
+
+async function setUp({ filter = {}, sinceDays = 90, ...api }: SetUp): Promise<MirrorBench> {
+  return MirrorBench.setUp({ now: () => NOW, ...api }, { filter, sinceDays });
 }
 
-async function setUp({ filter = {}, sinceDays = 90, ...options }: SetUp): Promise<Bench> {
-  const database = await createTestDatabase();
-  await applyMigrations(database.pool, migrations);
-  const api = await startSimulatedApi({ now: () => NOW, ...options });
-  return new Bench(database, api, filter, sinceDays);
+async function position({ database }: MirrorBench): Promise<{ after: string | null; at: string }> {
+  const { rows } = await database.pool.query("select after, at::text from workos.cursors");
+  return rows[0];
 }
 
-/** A mirror in this process, between a simulated API and a real database. */
-class Bench {
-  readonly database: TestDatabase;
-  readonly api: SimulatedApi;
-  readonly #sinceDays: number;
-  readonly #mirror: Mirror;
-
-  constructor(database: TestDatabase, api: SimulatedApi, filter: EventFilter, sinceDays: number) {
-    this.database = database;
-    this.api = api;
-    this.#sinceDays = sinceDays;
-    this.#mirror = new Mirror({
-      environment: "default",
-      filter: new EffectiveFilter(filter, EVENT_TYPES),
-      fetchPage: createClient({
-        baseUrl: api.url,
-        readKey: async () => api.apiKey,
-        pageSize: 100,
-        timeoutMs: 5_000,
-        rateLimit: { requests: 10_000, perMs: 1_000 },
-        userAgent: "test",
-      }),
-      store: createStore(database.pool),
-      startAt: (now) => addMs(now, -sinceDays * DAY),
-    });
-  }
-
-  /** Another process, as far as memory goes. */
-  restart(filter: EventFilter = {}): Bench {
-    return new Bench(this.database, this.api, filter, this.#sinceDays);
-  }
-
-  step(): Promise<Step> {
-    return this.#mirror.step(new AbortController().signal);
-  }
-
-  async toHead(): Promise<Step[]> {
-    const steps: Step[] = [];
-    do steps.push(await this.step());
-    while (steps.at(-1)?.atHead === false);
-    return steps;
-  }
-
-  async position(): Promise<{ after: string | null; at: string }> {
-    const { rows } = await this.database.pool.query("select after, at::text from workos.cursors");
-    return rows[0];
-  }
-
-  async gaps(): Promise<{ range_start: Date; range_end: Date }[]> {
-    const { rows } = await this.database.pool.query("select range_start, range_end from workos.gaps order by id");
-    return rows;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#mirror.reset();
-    await this.api.close();
-    await this.database.drop();
-  }
+async function gaps({ database }: MirrorBench): Promise<{ range_start: Date; range_end: Date }[]> {
+  const { rows } = await database.pool.query("select range_start, range_end from workos.gaps order by id");
+  return rows;
 }
 
 interface HistoryOptions {

@@ -23,7 +23,7 @@ export function createMetrics(status: Status): Metrics {
       registers,
       collect() {
         const value = read();
-        if (value === undefined) this.reset();
+        if (value === undefined) this.remove();
         else this.set(value);
       },
     });

@@ -21,7 +21,14 @@ export interface HttpServer {
 /** Serves /livez, /readyz, /status and /metrics; nothing can be changed through it. Rejects when it can't listen. */
 export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   const { host, port } = options;
-  const server = createServer({ requestTimeout: 5_000, headersTimeout: 5_000, maxHeaderSize: 16_384 });
+  const server = createServer({
+    requestTimeout: 5_000,
+    headersTimeout: 5_000,
+    connectionsCheckingInterval: 1_000,
+    maxHeaderSize: 16_384,
+  });
+  // A reader that does not read must not keep its place for ever: there are only so many.
+  server.setTimeout(5_000);
   server.on("request", (request, response) => {
     const path = (request.url ?? "/").replace(/[?#].*$/s, "");
     answer(request.method ?? "", path, response, options).catch(() => response.destroy());
@@ -55,7 +62,10 @@ async function answer(
   response: ServerResponse,
   { status, metrics, stuckAfterMs }: HttpOptions,
 ): Promise<void> {
-  if (method !== "GET" && method !== "HEAD") return send(response, 405, "only GET is answered here\n");
+  if (method !== "GET" && method !== "HEAD") {
+    response.setHeader("allow", "GET, HEAD");
+    return send(response, 405, "only GET is answered here\n");
+  }
   switch (path) {
     case "/livez":
       return sendHealth(response, isTurning(status, stuckAfterMs) ? undefined : "the loop does not turn");

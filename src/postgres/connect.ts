@@ -15,9 +15,24 @@ const CONNECT_TIMEOUT_MS = 10_000;
 
 export type Database = NodePgDatabase;
 
+/** pg leaves a login open that it has no password for, which would keep the process from ending for a minute. */
+class Client extends pg.Client {
+  override connect(): Promise<pg.Client>;
+  override connect(callback: (error: Error) => void): void;
+  override connect(callback?: (error: Error) => void): Promise<pg.Client> | undefined {
+    if (callback === undefined) return super.connect();
+    super.connect((error: Error) => {
+      if (error) this.end(() => undefined);
+      callback(error);
+    });
+    return undefined;
+  }
+}
+
 /** Opens no connection yet: that happens with the first query. */
 export function createPool({ url, applicationName }: DatabaseOptions): pg.Pool {
   const pool = new pg.Pool({
+    Client,
     ...(url === undefined ? {} : { connectionString: url }),
     application_name: applicationName,
     max: 4,
@@ -25,8 +40,10 @@ export function createPool({ url, applicationName }: DatabaseOptions): pg.Pool {
     query_timeout: QUERY_TIMEOUT_MS,
     keepAlive: true,
   });
-  // An idle connection that dies is replaced by the next query, which tells of it if that fails, too.
+  // An idle connection that dies is replaced by the next query, which tells of it if that fails, too; one that dies at
+  // work fails its query. Without the second listener, which the pool takes away meanwhile, that would end the process.
   pool.on("error", () => undefined);
+  pool.on("connect", (client) => client.on("error", () => undefined));
   return pool;
 }
 
@@ -47,12 +64,13 @@ export async function withConnection<T>(pool: pg.Pool, work: (database: Database
 }
 
 /**
- * Runs `work` in one transaction. On any error the connection is closed, which rolls back without asking a server that
- * may not answer any more.
+ * Runs `work` in one transaction, in which each statement sees what was committed before it, whatever the database's
+ * default is: under a stricter isolation, whoever waited for a lock would go on with an outdated view. On any error the
+ * connection is closed, which rolls back without asking a server that may not answer any more.
  */
 export function inTransaction<T>(pool: pg.Pool, work: (database: Database) => Promise<T>): Promise<T> {
   return withConnection(pool, async (database) => {
-    await database.execute(sql`begin`);
+    await database.execute(sql`begin isolation level read committed`);
     const result = await work(database);
     await database.execute(sql`commit`);
     return result;

@@ -1,3 +1,4 @@
+import pg from "pg";
 import { messageOf, Trouble } from "../trouble.ts";
 
 /** SQLSTATEs and classes that no quick retry can heal, with what to do. */
@@ -22,8 +23,10 @@ export function isDataRefused(error: unknown): boolean {
 export function troubleOfPostgres(error: unknown): Trouble {
   if (error instanceof Trouble) return error;
   const state = sqlState(error);
-  const hint = state === undefined ? undefined : (REFUSALS[state] ?? REFUSALS[state.slice(0, 2)]);
   const said = serverMessageOf(error);
+  // What SASL says against a missing password comes from the driver, without a SQLSTATE.
+  const reason = state ?? (said.startsWith("SASL") ? "28" : undefined);
+  const hint = reason === undefined ? undefined : (REFUSALS[reason] ?? REFUSALS[reason.slice(0, 2)]);
   return new Trouble(`Postgres: ${said}${state === undefined ? "" : ` (SQLSTATE ${state})`}`, {
     kind: hint === undefined ? "passing" : "refused",
     code: hint === undefined ? "postgres_failing" : "postgres_refused",
@@ -44,6 +47,5 @@ function rootOf(error: unknown): unknown {
 
 function sqlState(error: unknown): string | undefined {
   const root = rootOf(error);
-  if (!(root instanceof Error) || !("code" in root) || typeof root.code !== "string") return undefined;
-  return /^[0-9A-Z]{5}$/.test(root.code) ? root.code : undefined;
+  return root instanceof pg.DatabaseError ? root.code : undefined;
 }

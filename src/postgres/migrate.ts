@@ -61,10 +61,10 @@ async function newestApplied(database: Database): Promise<number> {
   return Number(newest.rows[0]?.newest ?? -1);
 }
 
-/** The server going away in the middle is passing; everything that it says against the SQL itself is not. */
+/** A server that goes away or is short of something is passing, a deadlock too; what it says against the SQL is not. */
 function migrationTrouble(error: unknown): Trouble {
   const trouble = troubleOfPostgres(error);
-  const answered = /SQLSTATE (?!08|57P0)/.test(trouble.message);
+  const answered = /SQLSTATE (?!08|40|53|55P03|57P)/.test(trouble.message);
   if (!answered) return trouble;
   return new Trouble(`a migration failed and was rolled back: ${messageOf(trouble)}`, {
     kind: "fatal",

@@ -3,16 +3,22 @@
  * beyond what `numeric` holds become strings. Everything else stays character by character.
  */
 export function readableJson(text: string): string {
-  return text.replace(/"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]*/gs, (token) =>
-    token.startsWith('"') ? readableString(token) : readableNumber(token),
+  // Piece by piece: a pattern for whole strings runs out of stack at a few million escapes.
+  let quoted = false;
+  return text.replace(
+    /"|\\u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|\\u[\da-fA-F]{4}|\\.|-?\d[\d.eE+-]*/g,
+    (token) => {
+      if (token === '"') quoted = !quoted;
+      else if (token.startsWith("\\")) return readableEscape(token);
+      else if (!quoted) return readableNumber(token);
+      return token;
+    },
   );
 }
 
-function readableString(quoted: string): string {
-  return quoted.replace(
-    /\\u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|\\u[\da-fA-F]{4}|\\./gs,
-    (sequence) => (/^\\u(0000|[dD][89a-fA-F]..)$/.test(sequence) ? "\\ufffd" : sequence),
-  );
+/** Of surrogates, only a pair is more than six characters long. */
+function readableEscape(sequence: string): string {
+  return /^\\u(0000|[dD][89a-fA-F]..)$/.test(sequence) ? "\\ufffd" : sequence;
 }
 
 /** numeric holds 131,072 digits before the decimal point and 16,383 behind it; far less is plenty for a number. */

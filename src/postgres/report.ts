@@ -1,7 +1,7 @@
 import { sql } from "drizzle-orm";
 import type pg from "pg";
 import { Trouble } from "../trouble.ts";
-import { withConnection } from "./connect.ts";
+import { type Database, withConnection } from "./connect.ts";
 
 /** Instants are ISO 8601 in UTC. */
 export interface Report {
@@ -65,6 +65,7 @@ export function readServerVersion(pool: pg.Pool): Promise<string> {
 }
 
 const NEEDED = {
+  __drizzle_migrations: "select",
   events: "select, insert, update",
   cursors: "select, insert, update",
   quarantined_events: "select, insert",
@@ -81,13 +82,19 @@ export function requirePrivileges(pool: pg.Pool): Promise<void> {
     const { role = "the role", usage = false } = result.rows[0] ?? {};
     if (!usage) grants.push(`grant usage on schema workos to ${role};`);
     for (const [table, privileges] of Object.entries(NEEDED)) {
-      const held = await database.execute<{ held: boolean }>(sql`
-        select bool_and(has_table_privilege(${`workos.${table}`}, privilege)) as held
-        from unnest(string_to_array(${privileges}, ', ')) as privilege`);
-      if (!held.rows[0]?.held) grants.push(`grant ${privileges} on workos.${table} to ${role};`);
+      // Without USAGE Postgres does not even say what is held on a table.
+      if (usage && (await holds(database, table, privileges))) continue;
+      grants.push(`grant ${privileges} on workos.${table} to ${role};`);
     }
     if (grants.length === 0) return;
     const hint = `run as the owner of the schema: ${grants.join(" ")}`;
     throw new Trouble("the role may not do all that mirroring takes", { kind: "refused", code: "privileges", hint });
   });
+}
+
+async function holds(database: Database, table: string, privileges: string): Promise<boolean> {
+  const result = await database.execute<{ held: boolean }>(sql`
+    select bool_and(has_table_privilege(${`workos.${table}`}, privilege)) as held
+    from unnest(string_to_array(${privileges}, ', ')) as privilege`);
+  return result.rows[0]?.held ?? false;
 }

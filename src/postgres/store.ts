@@ -111,23 +111,31 @@ async function isStored(database: Database, key: CursorKey, position: Position):
   return stored !== undefined && samePosition(stored, position);
 }
 
-/** What an earlier gap covers already is not recorded twice. */
+/** What earlier gaps cover already is not recorded twice. Answers from where to where something was left of it. */
 async function recordGap(database: Database, { environment, filter }: CursorKey, gap: Gap): Promise<Gap | undefined> {
-  const recorded = await database.execute<{ range_start: Instant }>(sql`
-    with gap as (
-      select greatest(${gap.rangeStart}::timestamptz, max(range_end)) as range_start
+  const recorded = await database.execute<{ range_start: Instant; range_end: Instant }>(sql`
+    with uncovered as (
+      select unnest(
+        tstzmultirange(tstzrange(${gap.rangeStart}, ${gap.rangeEnd}))
+          - coalesce(range_agg(tstzrange(range_start, range_end)), '{}')
+      ) as range
       from workos.gaps
       where environment = ${environment}
         and filter = ${filterKey(filter)}
-        and range_end > ${gap.rangeStart}
+    ),
+    recorded as (
+      insert into workos.gaps (environment, filter, range_start, range_end, reason)
+      select ${environment}, ${filterKey(filter)}, lower(range), upper(range), ${gap.reason}
+      from uncovered
+      returning range_start, range_end
     )
-    insert into workos.gaps (environment, filter, range_start, range_end, reason)
-    select ${environment}, ${filterKey(filter)}, range_start, ${gap.rangeEnd}, ${gap.reason}
-    from gap
-    where range_start < ${gap.rangeEnd}
-    returning to_char(range_start at time zone 'UTC', ${UTC_MICROSECONDS}) as range_start`);
+    select
+      to_char(min(range_start) at time zone 'UTC', ${UTC_MICROSECONDS}) as range_start,
+      to_char(max(range_end) at time zone 'UTC', ${UTC_MICROSECONDS}) as range_end
+    from recorded
+    having count(*) > 0`);
   const [row] = recorded.rows;
-  return row && { ...gap, rangeStart: row.range_start };
+  return row && { ...gap, rangeStart: row.range_start, rangeEnd: row.range_end };
 }
 
 async function saveEvents(

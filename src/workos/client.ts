@@ -1,5 +1,5 @@
 import type { EventPage, FetchPage, PageRequest } from "../event.ts";
-import { type Instant, instantOf } from "../instant.ts";
+import { addMs, type Instant, instantOf } from "../instant.ts";
 import { Trouble } from "../trouble.ts";
 import { readBody, TooLarge } from "./body.ts";
 import { troubleOfAnswer, troubleOfNetwork } from "./errors.ts";
@@ -149,15 +149,20 @@ function queryOf({ filter, from, rangeEnd }: PageRequest, limit: number): URLSea
   const query = new URLSearchParams({ order: "asc", limit: String(limit) });
   if ("after" in from) query.set("after", from.after);
   else query.set("range_start", isoOf(from.rangeStart));
-  if (rangeEnd !== undefined) query.set("range_end", isoOf(rangeEnd));
+  if (rangeEnd !== undefined) query.set("range_end", isoOf(roundedUp(rangeEnd)));
   for (const event of filter.events ?? []) query.append("events[]", event);
   if (filter.organizationId !== undefined) query.set("organization_id", filter.organizationId);
   return query;
 }
 
-/** Milliseconds, as the API's own samples have them. */
+/** Milliseconds, as the API's own samples have them: cut off, so that a start is never late. */
 function isoOf(instant: Instant): string {
   return `${instant.slice(0, 23)}Z`;
+}
+
+/** To whole milliseconds, so that an exclusive end is never early. */
+function roundedUp(instant: Instant): Instant {
+  return instant.endsWith("000Z") ? instant : addMs(instant, 1);
 }
 
 function troubleOfTimeout(timeoutMs: number, waitingFor: "headers" | "body"): Trouble {

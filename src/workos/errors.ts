@@ -6,14 +6,15 @@ import { messageOf, Trouble, type TroubleDetails } from "../trouble.ts";
 /** A Retry-After beyond this is not believed: a broken proxy must not silence the mirror for days. */
 const LONGEST_RETRY_AFTER_MS = 3_600_000;
 
+const Text = z.string().optional().catch(undefined);
 const ErrorBody = z.object({
-  message: z.string().optional().catch(undefined),
-  code: z.string().optional().catch(undefined),
-  error: z.string().optional().catch(undefined),
-  error_description: z.string().optional().catch(undefined),
+  message: Text,
+  code: Text,
+  error: Text,
+  error_description: Text,
   retry_after: z.coerce.number().nonnegative().optional().catch(undefined),
   errors: z
-    .array(z.object({ field: z.string().optional(), code: z.string().optional(), message: z.string().optional() }))
+    .array(z.object({ field: Text, code: Text, message: Text }))
     .optional()
     .catch(undefined),
 });
@@ -66,7 +67,7 @@ function classify(answer: ErrorAnswer, body: ErrorBody): TroubleDetails {
       retryAfterMs,
     };
   }
-  if (status >= 500 || status === 408 || status === 425) {
+  if (status >= 500 || status === 408 || status === 425 || status < 300) {
     return { kind: "passing", code: "api_failing", retryAfterMs: readRetryAfter(answer, body) };
   }
   if (status >= 300 && status < 400) {
@@ -102,7 +103,8 @@ function classifyParameter(query: URLSearchParams, body: ErrorBody): Omit<Troubl
   const refusedType = sentTypes.length > 0 ? refusedTypeOf(body, sentTypes) : undefined;
   if (refusedType !== undefined) return { code: "event_type_rejected", subject: refusedType };
   if (query.has("range_start") && mentions(body, "range_start")) return { code: "range_start_rejected" };
-  if (query.has("after") && fields.every((field) => field === "" || /after|cursor/.test(field))) {
+  const otherField = fields.some((field) => field !== "" && !/after|cursor/.test(field));
+  if (query.has("after") && !otherField && body.code !== "invalid_events_request") {
     return { code: "cursor_rejected" };
   }
   return {
@@ -119,8 +121,8 @@ function isFilterRequired(field: string | undefined, code: string | undefined): 
 function refusedTypeOf(body: ErrorBody, sentTypes: readonly string[]): string | undefined {
   const words = new Set(
     wholeText(body)
-      .split(/[^\w.]+/)
-      .map((word) => word.replace(/\.+$/, "")),
+      .split(/[^\w.-]+/)
+      .map((word) => word.replace(/[.-]+$/, "")),
   );
   return sentTypes.find((type) => words.has(type));
 }

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from "node:timers/promises";
 import Bottleneck from "bottleneck";
 
 export interface RateLimit {
@@ -10,34 +9,44 @@ export interface RateLimit {
 export type Limiter = <T>(request: () => Promise<T>, signal: AbortSignal) => Promise<T>;
 
 /**
- * A request reaches the server at the latest when its answer begins, and in practice within this time after it was
- * sent. Counting from the earlier of the two keeps the limit full at any latency.
- */
-const TRAVEL_MS = 300;
-
-/**
  * At most `requests` in ANY sliding window of `perMs`, as the server counts them. A reservoir that is refilled every
  * `perMs` would let twice as many through around each refill; so each place is given back on its own, `perMs` after its
- * request is known to have arrived.
+ * request was answered: whatever held it up on the way, it had arrived by then. One request at a time, as the mirror
+ * sends them, loses at most one answer's time in each `perMs` by that.
  */
 export function createLimiter({ requests, perMs }: RateLimit): Limiter {
   const bottleneck = new Bottleneck({ reservoir: requests });
   const giveBack = () => void bottleneck.incrementReservoir(1);
-  return (request, signal) =>
-    bottleneck.schedule(async () => {
+  return async (request, signal) => {
+    signal.throwIfAborted();
+    const answer = bottleneck.schedule(async () => {
       if (signal.aborted) {
         giveBack();
         throw signal.reason;
       }
-      const answer = request();
-      void arrival(answer).then(() => setTimeout(giveBack, perMs).unref());
-      return answer;
+      try {
+        return await request();
+      } finally {
+        setTimeout(giveBack, perMs + 1).unref(); // a timer may be early by a fraction of a millisecond
+      }
     });
+    return untilStopped(answer, signal);
+  };
 }
 
-async function arrival(answer: Promise<unknown>): Promise<void> {
-  const settled = answer.then(ignore, ignore);
-  await Promise.race([settled, delay(TRAVEL_MS, undefined, { ref: false })]);
+/** Settles as `answer` does, or rejects with the signal's reason when that comes first. */
+async function untilStopped<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
+  let stop = () => {};
+  const stopped = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason);
+  });
+  // The timers that give places back don't keep the process alive; who waits for a place does.
+  const alive = setInterval(() => {}, 60_000);
+  signal.addEventListener("abort", stop, { once: true });
+  try {
+    return await Promise.race([answer, stopped]);
+  } finally {
+    clearInterval(alive);
+    signal.removeEventListener("abort", stop);
+  }
 }
-
-function ignore(): void {}

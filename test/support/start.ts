@@ -58,9 +58,11 @@ async function demo(): Promise<number> {
   const httpPort = await chooseHttpPort();
   const log = (line: string) => console.log(line);
   await using postgres = await startEmbeddedPostgres({ dataDir, database: "workos_demo", port: postgresPort(), log });
-  await using workos = await startSimulatedWorkos();
+  const { events, goOn } = recallStory();
+  await using workos = await startSimulatedApi({ events, rateLimit: { requests: 100, perMs: 10_000 } });
+  using _ = goOn(workos);
   if (stop.aborted) return 0;
-  console.log(greeting(postgres, workos.api, httpPort));
+  console.log(greeting(postgres, workos, httpPort));
   const kept = Object.entries(process.env).filter(([name]) => !/^(WORKOS_|DATABASE_URL|PG)/.test(name));
   const code = await runProgram(
     ["run"],
@@ -68,14 +70,14 @@ async function demo(): Promise<number> {
       HTTP_HOST: "127.0.0.1",
       ...Object.fromEntries(kept),
       HTTP_PORT: String(httpPort),
-      WORKOS_API_KEY: workos.api.apiKey,
-      WORKOS_BASE_URL: workos.api.url,
+      WORKOS_API_KEY: workos.apiKey,
+      WORKOS_BASE_URL: workos.url,
       DATABASE_URL: postgres.url,
     },
     postgres,
   );
   if (stop.aborted) return 0;
-  console.error(`The daemon has ended with exit code ${code}, so the rest of the demo was stopped.`);
+  console.error(`The daemon has ended with exit code ${code}, so everything else was stopped.`);
   return 1;
 }
 
@@ -136,22 +138,21 @@ const tickMs = 500;
 const restMs = 4 * 60_000;
 const historyMs = 21 * 24 * 3_600_000;
 
-async function startSimulatedWorkos(): Promise<{ api: SimulatedApi } & AsyncDisposable> {
+/** Everything that has happened so far, and a way to let things go on happening. */
+function recallStory(): { events: SimulatedEvent[]; goOn: (api: SimulatedApi) => Disposable } {
   const story = readStory();
   const teller = new Teller(story.seed);
   const events = teller.rest(story.begunAt - historyMs, story.begunAt);
   let toldUntil = story.begunAt;
-  for (const run of story.runs) {
-    events.push(...teller.rest(toldUntil, run.from), ...teller.run(run.from, run.to));
-    toldUntil = run.to;
+  for (const { from, to } of story.runs) {
+    events.push(...teller.rest(toldUntil, from), ...teller.run(from, to));
+    toldUntil = to;
   }
   const startedAt = Math.max(Date.now(), toldUntil);
   const run = { from: startedAt, to: startedAt };
   story.runs.push(run);
-  events.push(...teller.rest(toldUntil, run.from));
-  const rateLimit = { requests: 100, perMs: 10_000 };
-  const api = await startSimulatedApi({ events, rateLimit });
-  const tell = () => {
+  events.push(...teller.rest(toldUntil, startedAt));
+  const tell = (api: SimulatedApi) => {
     const from = run.to;
     const now = Date.now();
     run.to = Math.max(from, now - ((now - run.from) % tickMs));
@@ -160,13 +161,21 @@ async function startSimulatedWorkos(): Promise<{ api: SimulatedApi } & AsyncDisp
     api.emit(teller.run(from, run.to));
     api.requests.length = 0;
   };
-  tell();
-  const timer = setInterval(tell, tickMs);
-  const close = async () => {
-    clearInterval(timer);
-    await api.close();
-  };
-  return { api, [Symbol.asyncDispose]: close };
+  return { events, goOn: (api) => every(tickMs, () => tell(api)) };
+}
+
+/** At once and then again and again, until it fails or is disposed of. */
+function every(intervalMs: number, work: () => void): Disposable {
+  work();
+  const timer = setInterval(() => {
+    try {
+      work();
+    } catch (error) {
+      clearInterval(timer);
+      console.error(`The simulated WorkOS has fallen silent: ${error instanceof Error ? error.message : error}`);
+    }
+  }, intervalMs);
+  return { [Symbol.dispose]: () => clearInterval(timer) };
 }
 
 /** The same calls in the same order tell the same events. */
@@ -202,8 +211,13 @@ function readStory(): Story {
 }
 
 function writeStory(story: Story): void {
-  writeFileSync(`${storyFile}.new`, JSON.stringify(story));
-  renameSync(`${storyFile}.new`, storyFile);
+  try {
+    writeFileSync(`${storyFile}.new`, JSON.stringify(story));
+    renameSync(`${storyFile}.new`, storyFile);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : error;
+    throw new StartError(`The demo cannot write down where it is (${reason}). Make .data writable, and not full.`);
+  }
 }
 
 // ---- The program itself -----------------------------------------------------------------------------------------
@@ -230,12 +244,15 @@ async function runProgram(args: string[], env: Environment, postgres?: EmbeddedP
   };
   if (stop.aborted) askToStop();
   stop.addEventListener("abort", askToStop);
+  let withoutPostgres: string | undefined;
   postgres?.exited.then((how) => {
-    if (program.exitCode !== null || program.signalCode !== null) return;
-    console.error(`PostgreSQL has ended with ${how}, so the daemon is stopped as well.`);
+    withoutPostgres = how;
     askToStop();
   });
   const [code, signal] = await exited;
+  if (withoutPostgres !== undefined) {
+    throw new StartError(`PostgreSQL has ended with ${withoutPostgres}, so everything else was stopped.`);
+  }
   return code ?? 128 + constants.signals[signal as NodeJS.Signals];
 }
 

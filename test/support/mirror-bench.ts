@@ -1,0 +1,85 @@
+import { fileURLToPath } from "node:url";
+import type { EventFilter } from "../../src/event.ts";
+import { EffectiveFilter } from "../../src/filter.ts";
+import { addMs } from "../../src/instant.ts";
+import { Mirror, type Step } from "../../src/mirror.ts";
+import { createPool } from "../../src/postgres/connect.ts";
+import { applyMigrations } from "../../src/postgres/migrate.ts";
+import { createStore } from "../../src/postgres/store.ts";
+import { EVENT_TYPES } from "../../src/workos/catalogue.ts";
+import { createClient } from "../../src/workos/client.ts";
+import { type SimulatedApi, type SimulatedApiOptions, startSimulatedApi } from "./simulated-api.ts";
+import { createTestDatabase, type TestDatabase } from "./test-database.ts";
+
+export const DAY = 86_400_000;
+
+export interface MirrorSettings {
+  filter?: EventFilter;
+  sinceDays?: number;
+  pageSize?: number;
+}
+
+/** A mirror in this process, between a simulated API and a migrated database of its own. */
+export class MirrorBench implements AsyncDisposable {
+  readonly database: TestDatabase;
+  readonly api: SimulatedApi;
+  readonly #settings: MirrorSettings;
+  readonly #mirror: Mirror;
+  readonly #pool: ReturnType<typeof createPool>;
+
+  static async setUp(api: SimulatedApiOptions, settings: MirrorSettings = {}): Promise<MirrorBench> {
+    const database = await createTestDatabase();
+    await applyMigrations(database.pool, fileURLToPath(new URL("../../migrations", import.meta.url)));
+    return new MirrorBench(database, await startSimulatedApi(api), settings);
+  }
+
+  constructor(database: TestDatabase, api: SimulatedApi, settings: MirrorSettings) {
+    const { filter = {}, sinceDays = 90, pageSize = 100 } = settings;
+    this.database = database;
+    this.api = api;
+    this.#settings = settings;
+    this.#pool = createPool({ url: database.url, applicationName: "workos-events-mirror test" });
+    this.#mirror = new Mirror({
+      environment: "default",
+      filter: new EffectiveFilter(filter, EVENT_TYPES),
+      fetchPage: createClient({
+        baseUrl: api.url,
+        readKey: async () => api.apiKey,
+        pageSize,
+        timeoutMs: 1_000,
+        rateLimit: { requests: 10_000, perMs: 1_000 },
+        userAgent: "test",
+      }),
+      store: createStore(this.#pool),
+      startAt: (now) => addMs(now, -sinceDays * DAY),
+    });
+  }
+
+  /** Another process on the same database, as far as memory goes. */
+  restart(settings: MirrorSettings = {}): MirrorBench {
+    return new MirrorBench(this.database, this.api, { ...this.#settings, ...settings });
+  }
+
+  step(): Promise<Step> {
+    return this.#mirror.step(new AbortController().signal);
+  }
+
+  async toHead(): Promise<Step[]> {
+    const steps: Step[] = [];
+    do steps.push(await this.step());
+    while (steps.at(-1)?.atHead === false);
+    return steps;
+  }
+
+  /** Ends this mirror without a word, as kill -9 would; database and API stay. */
+  async kill(): Promise<void> {
+    this.#mirror.reset();
+    await this.#pool.end();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+    await this.api.close();
+    await this.database.drop();
+  }
+}

@@ -1,0 +1,128 @@
+import { execFile } from "node:child_process";
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import { promisify } from "node:util";
+import { expect, test } from "vitest";
+import { createLimiter, type Limiter } from "../../src/workos/rate-limit.ts";
+import { faults, type SimulatedApi, startSimulatedApi } from "../support/simulated-api.ts";
+
+const LIMIT = { requests: 20, perMs: 1000 };
+const NEVER = new AbortController().signal;
+
+/** Answers after a time that differs from request to request. */
+async function startJitteryApi(mostMs: number): Promise<SimulatedApi> {
+  const api = await startSimulatedApi();
+  Object.defineProperty(api.options, "latencyMs", { get: () => Math.random() * mostMs });
+  return api;
+}
+
+/** A request whose answer is read to its end; resolves with its status. */
+function ask(limiter: Limiter, api: Pick<SimulatedApi, "url" | "apiKey">, signal = NEVER): Promise<number> {
+  const headers = { authorization: `Bearer ${api.apiKey}` };
+  return limiter(async () => {
+    const response = await fetch(`${api.url}/events`, { headers, signal });
+    await response.arrayBuffer();
+    return response.status;
+  }, signal);
+}
+
+async function askInTurn(count: number, limiter: Limiter, api: Pick<SimulatedApi, "url" | "apiKey">): Promise<void> {
+  for (let asked = 0; asked < count; asked += 1) await ask(limiter, api);
+}
+
+test.concurrent("never shows the server more than the limit in any window, and uses at least 95 % of it", async () => {
+  await using api = await startJitteryApi(30);
+  const limit = { requests: 20, perMs: 1500 };
+  const limiter = createLimiter(limit);
+  await Promise.all(Array.from({ length: 5 }, () => askInTurn(13, limiter, api)));
+  const [first, last] = [api.requests[0], api.requests.at(-1)];
+  expect(api.maxInWindow(limit.perMs)).toBe(limit.requests);
+  // 65 requests are three full windows and the beginning of a fourth.
+  expect(((last?.at ?? 0) - (first?.at ?? 0)) * 0.95).toBeLessThan(3 * limit.perMs);
+});
+
+test.concurrent("lets a burst through at once up to the limit, and what follows a window later", async () => {
+  await using api = await startSimulatedApi();
+  const limiter = createLimiter(LIMIT);
+  await Promise.all(Array.from({ length: LIMIT.requests + 1 }, () => ask(limiter, api)));
+  const at = api.requests.map((request) => request.at - (api.requests[0]?.at ?? 0));
+  expect(at[LIMIT.requests - 1]).toBeLessThan(500);
+  expect(at[LIMIT.requests]).toBeGreaterThanOrEqual(LIMIT.perMs);
+  expect(at[LIMIT.requests]).toBeLessThan(1.5 * LIMIT.perMs);
+});
+
+test.concurrent("counts requests that failed, were hung up on, or were given up: the server saw them too", async () => {
+  await using api = await startJitteryApi(30);
+  const limiter = createLimiter(LIMIT);
+  api.fail(faults.serverError(503), { times: 10 });
+  api.fail(faults.tooManyRequests(), { times: 10 });
+  api.fail(faults.reset(), { times: 10 });
+  api.fail(faults.hang(), { times: 10 });
+  for (let asked = 0; asked < 60; asked += 1) {
+    await ask(limiter, api, AbortSignal.any([NEVER, AbortSignal.timeout(asked < 30 ? 5_000 : 50)])).catch(() => {});
+  }
+  expect([api.maxInWindow(LIMIT.perMs), api.pendingFaults]).toEqual([LIMIT.requests, 0]);
+});
+
+/** A way to the API on which the first request is held up. */
+async function startSlowWay(api: SimulatedApi, firstMs: number) {
+  let holdMs = firstMs;
+  const server = createServer(async (near) => {
+    const far = connect(Number(new URL(api.url).port));
+    for (const socket of [near, far]) socket.on("error", () => socket.destroy());
+    const held = holdMs;
+    holdMs = 0;
+    await delay(held);
+    near.pipe(far).pipe(near);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  return { url: `http://127.0.0.1:${port}`, apiKey: api.apiKey, [Symbol.dispose]: () => void server.close() };
+}
+
+test.concurrent("keeps the limit when a request is held up on its way to the server", async () => {
+  await using api = await startSimulatedApi();
+  using way = await startSlowWay(api, 700);
+  const limit = { requests: 5, perMs: 1000 };
+  await askInTurn(12, createLimiter(limit), way);
+  expect(api.maxInWindow(limit.perMs)).toBe(limit.requests);
+});
+
+test.concurrent("ends a request that waits for its place at once when told to stop, and wastes no place on it", async () => {
+  await using api = await startSimulatedApi();
+  const limiter = createLimiter({ requests: 2, perMs: 1000 });
+  await Promise.all([ask(limiter, api), ask(limiter, api)]);
+  const [stop, reason] = [new AbortController(), new Error("SIGTERM")];
+  const waiting = Array.from({ length: 10 }, () => ask(limiter, api, stop.signal));
+  const began = performance.now();
+  stop.abort(reason);
+  expect(await Promise.allSettled(waiting)).toEqual(waiting.map(() => ({ status: "rejected", reason })));
+  expect(performance.now() - began).toBeLessThan(100);
+  await Promise.all([ask(limiter, api), ask(limiter, api)]);
+  expect([api.requests.length, api.maxInWindow(1000)]).toEqual([4, 2]);
+  expect((api.requests[3]?.at ?? 0) - (api.requests[0]?.at ?? 0)).toBeLessThan(1500);
+});
+
+test.concurrent("sends nothing at all when told to stop before", async () => {
+  const reason = new Error("SIGTERM");
+  let sent = false;
+  const request = async () => {
+    sent = true;
+  };
+  await expect(createLimiter(LIMIT)(request, AbortSignal.abort(reason))).rejects.toBe(reason);
+  expect(sent).toBe(false);
+});
+
+test.concurrent("keeps the program alive while a request waits for its place, and not a moment longer", async () => {
+  const program = `
+    const { createLimiter } = await import(process.argv[1]);
+    const limiter = createLimiter({ requests: 1, perMs: 1000 });
+    for (const turn of ["first", "second"]) await limiter(async () => console.log(turn), new AbortController().signal);
+    const done = performance.now();
+    process.on("exit", () => console.log(performance.now() - done < 500));`;
+  const url = new URL("../../src/workos/rate-limit.ts", import.meta.url).href;
+  const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "--eval", program, "--", url]);
+  expect(stdout).toBe("first\nsecond\ntrue\n");
+});
