@@ -1,8 +1,9 @@
-import type { EventPage, FetchPage, MirroredEvent, Position, Store } from "./event.ts";
+import type { EventPage, FetchPage, MirroredEvent, Store } from "./event.ts";
 import type { EffectiveFilter } from "./filter.ts";
-import { type Instant, instantOf } from "./instant.ts";
-import { nextWindow, positionBehind, requestFrom } from "./position.ts";
+import type { Instant } from "./instant.ts";
+import type { News } from "./news.ts";
 import { Trouble } from "./trouble.ts";
+import { ApiClock, Walk } from "./walk.ts";
 
 export interface BackfillParts {
   environment: string;
@@ -26,58 +27,61 @@ export class Backfill {
   readonly #parts: BackfillParts;
   readonly #since: Instant;
   readonly #until: Instant;
-  #position: Position;
+  readonly #clock = new ApiClock();
+  #walk: Walk;
 
   /** `since` inclusive, `until` exclusive. */
   constructor(parts: BackfillParts, since: Instant, until: Instant) {
     this.#parts = parts;
     this.#since = since;
     this.#until = until;
-    this.#position = { at: since };
+    this.#walk = this.#begin();
   }
 
   /** `atHead` says that the range is done. */
-  async step(signal: AbortSignal): Promise<{ atHead: boolean }> {
-    const { filter, fetchPage } = this.#parts;
-    const request = requestFrom(this.#position, filter.current, instantOf(Date.now()), this.#until);
-    const page = await fetchPage(request, signal).catch((error: unknown) => {
-      if (error instanceof Trouble && filter.adapt(error, Date.now()) !== undefined) return undefined;
-      throw error;
-    });
-    if (page === undefined) return { atHead: false };
-    await this.#save(page);
-    return { atHead: !this.#advance(page) };
+  async step(signal: AbortSignal): Promise<{ atHead: boolean; news: readonly News[] }> {
+    try {
+      const isRepeating = this.#walk.isRepeating;
+      const page = await this.#walk.read(signal);
+      await this.#save(page, isRepeating);
+      return { atHead: this.#walk.follow(page) === "end", news: [] };
+    } catch (error) {
+      if (!(error instanceof Trouble) || signal.aborted) throw error;
+      const news = await this.#wayAround(error, signal);
+      if (news === undefined) throw error;
+      return { atHead: false, news: [news] };
+    }
   }
 
-  async #save(page: EventPage): Promise<void> {
+  #begin(): Walk {
+    const { filter, fetchPage } = this.#parts;
+    const from = { at: this.#since };
+    return new Walk({ filter: filter.current, fetchPage, clock: this.#clock, from, until: this.#until });
+  }
+
+  async #wayAround(trouble: Trouble, signal: AbortSignal): Promise<News | undefined> {
+    const news = this.#parts.filter.adapt(trouble, Date.now());
+    if (news === undefined) return this.#walk.wayAround(trouble, signal);
+    this.#walk = this.#begin(); // what was read with the other filter is read again
+    return news;
+  }
+
+  /** What was counted before counts again only if it is not the same any more. */
+  async #save(page: EventPage, isRepeating: boolean): Promise<void> {
     const events = page.events.filter((event) => this.#isInRange(event));
     if (events.length + page.quarantined.length === 0) return;
     const saved = await this.#parts.store.saveEvents(this.#parts.environment, { ...page, events });
     const inserted = [...saved.inserted.values()].reduce((sum, count) => sum + count, 0);
-    this.report.read += events.length;
+    const unchanged = isRepeating ? 0 : events.length - inserted - saved.updated;
+    this.report.read += inserted + saved.updated + unchanged;
     this.report.new += inserted;
     this.report.changed += saved.updated;
-    this.report.unchanged += events.length - inserted - saved.updated;
+    this.report.unchanged += unchanged;
     this.report.quarantined += saved.quarantined;
   }
 
   /** An API that ignores the range may answer with more than was asked for. */
   #isInRange({ createdAt }: MirroredEvent): boolean {
     return createdAt >= this.#since && createdAt < this.#until;
-  }
-
-  /** False at the end of the range. */
-  #advance(page: EventPage): boolean {
-    const behind = positionBehind(page, this.#position);
-    if (behind?.after !== undefined && behind.after === this.#position.after) {
-      throw new Trouble("GET /events: the answer does not lead beyond the cursor", {
-        kind: "passing",
-        code: "page_without_progress",
-      });
-    }
-    const next = behind ?? nextWindow(this.#position, page.apiTime);
-    if (next === undefined || next.at >= this.#until) return false;
-    this.#position = next;
-    return true;
   }
 }

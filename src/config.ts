@@ -119,7 +119,7 @@ function schemaFor({ env, now }: ConfigSources) {
 }
 
 /** Milliseconds of `10s`, `1.5h`, `90d`. A bare number has no unit, and no default fits all readers. */
-export function durationMs(text: string): number | undefined {
+function durationMs(text: string): number | undefined {
   return isDuration(text) ? ms(text) : undefined;
 }
 

@@ -57,7 +57,11 @@ export async function runDaemon(config: Config, context: DaemonContext, once: bo
       once,
       signal,
       onStep: ({ step }) => (step === undefined ? journal.standingBy() : journal.step(step)),
-      onFailure: (failure) => journal.failure(failure),
+      onFailure: (failure) => {
+        // the tables may be gone, or of another version
+        if (failure.trouble.code === "postgres_refused") status.migrated = false;
+        journal.failure(failure);
+      },
     });
   } catch (error) {
     if (!signal.aborted) throw error;

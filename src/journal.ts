@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import { instantOf } from "./instant.ts";
-import type { News, Step } from "./mirror.ts";
+import type { Step } from "./mirror.ts";
+import type { News } from "./news.ts";
 import type { Failure } from "./retry.ts";
 import type { State, Status } from "./status.ts";
 import { messageOf, Trouble } from "./trouble.ts";
@@ -56,7 +57,7 @@ export class Journal {
     this.#status.turned(now, step.atHead ? this.#restMs : 0);
     this.#status.succeeded(step.position, step.atHead, now);
     this.#recovered();
-    for (const news of step.news) this.#tell(news);
+    for (const news of step.news) logNews(this.#log, news);
     if (step.saved !== undefined) this.#count(step.saved.inserted, step.saved.updated);
     if (step.saved !== undefined) this.#status.stored(step.saved);
     const changed = this.#enter(step.atHead ? "caught_up" : this.#stateWhileReading());
@@ -111,10 +112,6 @@ export class Journal {
     this.#log.info({ downSeconds }, "recovered");
   }
 
-  #tell({ level, code, message, fields }: News): void {
-    this.#log[level]({ code, ...fields }, message);
-  }
-
   #count(inserted: Map<string, number>, updated: number): void {
     this.#tally.pages += 1;
     this.#tally.updated += updated;
@@ -150,6 +147,10 @@ export function fieldsOf(trouble: Trouble): Record<string, unknown> {
   const stack =
     code === "unexpected" && cause instanceof Error && !(cause instanceof Trouble) ? cause.stack : undefined;
   return { code, status, requestId, whatToDo: hint, stack };
+}
+
+export function logNews(log: Logger, { level, code, message, fields }: News): void {
+  log[level]({ code, ...fields }, message);
 }
 
 /** The last line of a program that gives up. */

@@ -8,14 +8,19 @@ import { filterKey } from "./event.ts";
 import { instantOf } from "./instant.ts";
 import { logTrouble } from "./journal.ts";
 import { createLogger } from "./log.ts";
+import { messageOf, Trouble } from "./trouble.ts";
 import { runVerb } from "./verbs.ts";
 import { EVENT_TYPES } from "./workos/catalogue.ts";
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
+/** npm sends on the Ctrl-C that the terminal has sent already: that is no second wish. */
+const SAME_SIGNAL_MS = 200;
 /** After this, stopping no longer waits for a transaction: what is not committed will be read again. */
 const STOP_WITHIN_MS = 4_000;
 
+// who reads the output may leave early: `… --help | head`
+process.stdout.on("error", () => process.exit());
 process.exitCode = await main();
 
 async function main(): Promise<number> {
@@ -41,7 +46,8 @@ async function main(): Promise<number> {
     if (isLongRunning(line.verb)) log.info(signal.aborted ? "stopped" : "done");
     return good ? 0 : EXIT_FAILED;
   } catch (error) {
-    logTrouble(log, error);
+    if (isLongRunning(line.verb)) logTrouble(log, error);
+    else process.stderr.write(`${sentenceOf(error)}\n`);
     return EXIT_FAILED;
   }
 }
@@ -71,8 +77,11 @@ function readConfig(verb: Verb): Config | undefined {
 /** The first SIGTERM or SIGINT asks to stop, within seconds; the second ends the process at once. */
 function stopSignal(log: Logger): AbortSignal {
   const stop = new AbortController();
+  let askedAt = 0;
   const onSignal = (name: NodeJS.Signals) => {
+    if (stop.signal.aborted && performance.now() - askedAt < SAME_SIGNAL_MS) return;
     if (stop.signal.aborted) process.exit(name === "SIGINT" ? 130 : 143);
+    askedAt = performance.now();
     log.info({ signal: name }, "stopping");
     stop.abort(new Error(name));
     setTimeout(() => {
@@ -83,6 +92,11 @@ function stopSignal(log: Logger): AbortSignal {
   process.on("SIGTERM", onSignal);
   process.on("SIGINT", onSignal);
   return stop.signal;
+}
+
+function sentenceOf(error: unknown): string {
+  const hint = error instanceof Trouble && error.hint !== undefined ? `\n  ${error.hint}` : "";
+  return `error: ${messageOf(error)}${hint}`;
 }
 
 function isLongRunning(verb: Verb): boolean {

@@ -21,6 +21,9 @@ export interface Identity {
   filter: string;
 }
 
+/** Types beyond these are counted together: each is a time series to whoever collects the metrics. */
+const MOST_TYPES = 500;
+
 /** What the daemon knows of itself. Written by the loop, read by HTTP and the log. */
 export class Status {
   readonly identity: Identity;
@@ -84,7 +87,8 @@ export class Status {
     this.counts.quarantined += saved.quarantined;
     if (saved.gap !== undefined) this.counts.gaps += 1;
     for (const [event, count] of saved.inserted) {
-      this.insertedByType.set(event, (this.insertedByType.get(event) ?? 0) + count);
+      const type = this.insertedByType.has(event) || this.insertedByType.size < MOST_TYPES ? event : "other";
+      this.insertedByType.set(type, (this.insertedByType.get(type) ?? 0) + count);
       this.inserted += count;
     }
   }

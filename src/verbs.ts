@@ -5,7 +5,7 @@ import { check } from "./check.ts";
 import type { Verb } from "./cli.ts";
 import type { Config } from "./config.ts";
 import { runDaemon } from "./daemon.ts";
-import { fieldsOf } from "./journal.ts";
+import { fieldsOf, logNews } from "./journal.ts";
 import { type Context, createParts } from "./parts.ts";
 import { poll } from "./poll.ts";
 import { applyMigrations, readMigrationState } from "./postgres/migrate.ts";
@@ -66,15 +66,19 @@ async function runBackfill(
   return withParts(config, context, async (parts) => {
     const backfill = new Backfill({ ...parts, environment: config.environment }, since, until);
     log.info({ since, until }, "backfill: walking the range again; no cursor is moved");
+    let migrated = false;
     await poll({
       step: async (stop) => {
-        await applyMigrations(parts.pool, context.migrationsFolder);
+        if (!migrated) await applyMigrations(parts.pool, context.migrationsFolder);
+        migrated = true;
         return backfill.step(stop);
       },
       intervalMs: 0,
       once: true,
       signal,
-      onStep: () => log.debug(backfill.report, "backfill"),
+      onStep: ({ news }) => {
+        for (const told of news) logNews(log, told);
+      },
       onFailure: ({ trouble, failures }) => log.warn({ ...fieldsOf(trouble), failures }, `failing: ${trouble.message}`),
     }).catch((error: unknown) => {
       if (!signal.aborted) throw error;

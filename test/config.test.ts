@@ -86,6 +86,10 @@ const good: [env: Record<string, string>, changed: Partial<ReturnType<typeof rea
     { DATABASE_URL: "postgres://u:pw@/workos?host=/var/run/postgresql" },
     { databaseUrl: "postgres://u:pw@/workos?host=/var/run/postgresql" },
   ],
+  [
+    { DATABASE_URL: "postgres://u@db/workos?application_name=me@home" },
+    { databaseUrl: "postgres://u@db/workos?application_name=me@home" },
+  ],
   [{ DATABASE_URL: "", PGHOST: "/var/run/postgresql" }, { databaseUrl: undefined }],
   [{ SYNC_SINCE: "36h" }, { starts: [addMs(NOW, -1.5 * DAY_MS), addMs(NOW, 8.5 * DAY_MS)] }],
   [{ SYNC_SINCE: "2026-08-01" }, { starts: ["2026-08-01T00:00:00.000000Z", "2026-08-01T00:00:00.000000Z"] }],
@@ -182,6 +186,11 @@ test.each(bad)("refuses a wrong %s: %j", (name, values, mistake) => {
   expect(told).toEqual(values.map((value) => [value, [mistake]]));
 });
 
+test("lets http through beyond loopback only for a plain yes", () => {
+  const url = { ...NEEDED, WORKOS_BASE_URL: "http://emulator:4100" };
+  expect(["", "false"].map((allowed) => mistakes({ ...url, WORKOS_ALLOW_HTTP: allowed }))).toEqual([[https], [https]]);
+});
+
 test("names all mistakes in one report", () => {
   const names = new Set(bad.map(([name]) => name));
   const report = mistakes(Object.fromEntries(bad.map(([name, values]) => [name, values[0]])));
@@ -251,7 +260,8 @@ test("warns of variables that look like a typo, and of event types that it has n
     WORKOS_APIKEY: "x",
     WORKOS_ORGANISATION_ID: "x",
     workos_base_url: "x",
-    POLL_INTERVALL: "x",
+    WORKOS_ORGANIZATION: "x",
+    REQUEST_TIMOUTS: "x",
     LOGLEVEL: "x",
     DATABASE_URI: "x",
   };
@@ -263,7 +273,8 @@ test("warns of variables that look like a typo, and of event types that it has n
       "WORKOS_APIKEY is not read by this program: did you mean WORKOS_API_KEY?",
       "WORKOS_ORGANISATION_ID is not read by this program: did you mean WORKOS_ORGANIZATION_ID?",
       "workos_base_url is not read by this program: did you mean WORKOS_BASE_URL?",
-      "POLL_INTERVALL is not read by this program: did you mean POLL_INTERVAL?",
+      "WORKOS_ORGANIZATION is not read by this program: did you mean WORKOS_ORGANIZATION_ID?",
+      "REQUEST_TIMOUTS is not read by this program: did you mean REQUEST_TIMEOUT?",
       "LOGLEVEL is not read by this program: did you mean LOG_LEVEL?",
       "DATABASE_URI is not read by this program: did you mean DATABASE_URL?",
       "WORKOS_EVENTS names user.craeted, which this version has not heard of: a new type, or a typo?",
@@ -285,6 +296,7 @@ test("keeps quiet about the variables of others, those of other WorkOS programs 
   ];
   const workos = [
     "WORKOS_CLIENT_ID",
+    "WORKOS_BASE_URI",
     "WORKOS_API_HOSTNAME",
     "WORKOS_API_PORT",
     "WORKOS_COOKIE_PASSWORD",
@@ -296,11 +308,14 @@ test("keeps quiet about the variables of others, those of other WorkOS programs 
 
 test("reads a time of the command line as it reads SYNC_SINCE", () => {
   expect(
-    ["2026-08-01", "2026-08-01T10:00:00.000001Z", "2d", "0s", "soon", "", "317y"].map((text) => parseSince(text, NOW)),
+    ["2026-08-01", "2026-08-01T10:00:00.000001Z", "2d", "14600d", "0s", "soon", "", "317y"].map((text) =>
+      parseSince(text, NOW),
+    ),
   ).toEqual([
     "2026-08-01T00:00:00.000000Z",
     "2026-08-01T10:00:00.000001Z",
     addMs(NOW, -2 * DAY_MS),
+    addMs(NOW, -14_600 * DAY_MS),
     NOW,
     undefined,
     undefined,

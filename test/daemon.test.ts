@@ -135,6 +135,8 @@ test("a second signal ends it at once", async () => {
   await until(async () => ((await bench.waitingForLocks()) > 0 ? true : undefined), "a write that waits");
   mirror.child.kill("SIGTERM");
   await mirror.says("stopping");
+  const asked = performance.now();
+  await until(async () => (performance.now() - asked > 300 ? true : undefined), "a second signal to be another wish");
   expect(await mirror.stop("SIGTERM")).toEqual({ code: 143, signal: null });
   blocker.release(true);
 });

@@ -91,10 +91,11 @@ function sendHealth(response: ServerResponse, trouble: string | undefined): void
 
 /** Ready: the last step was good, which takes a database that answers and is migrated; or another replica does it. */
 function unreadyBecause(status: Status): string | undefined {
-  if (status.state === "starting" || !status.migrated) return "starting: the database was not reached yet";
+  if (status.state === "failing" || status.state === "refused") {
+    return `${status.state}: ${status.lastTrouble?.trouble.message ?? "unknown"}`;
+  }
   if (status.state === "stopping") return "stopping";
-  if (status.state !== "failing" && status.state !== "refused") return undefined;
-  return `${status.state}: ${status.lastTrouble?.trouble.message ?? "unknown"}`;
+  return status.migrated ? undefined : "starting: the database was not reached yet";
 }
 
 function isTurning(status: Status, stuckAfterMs: number): boolean {

@@ -26,17 +26,7 @@ const firstNames = [
   "Finn",
 ] as const;
 const lastNames = ["Torp", "O'Neil", "Sample", "Fictional", "Müller", "Placeholder", "Example", "Nobody"] as const;
-const companies = [
-  "Acme",
-  "Globex",
-  "Initech",
-  "Umbrella",
-  "Hooli",
-  "Soylent",
-  "Wonka",
-  "Stark",
-  "例の会社",
-] as const;
+const companies = ["Acme", "Globex", "Initech", "Umbrella", "Hooli", "Soylent", "Wonka", "Stark", "例の会社"] as const;
 const words = [
   "Billing",
   "Export",

@@ -1,16 +1,14 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { constants } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { recallStory, StoryError } from "./demo-story.ts";
 import { type EmbeddedPostgres, EmbeddedPostgresError, startEmbeddedPostgres } from "./embedded-postgres.ts";
 import { type SimulatedApi, startSimulatedApi } from "./simulated-api.ts";
-import { EventGenerator, type SimulatedEvent } from "./simulated-events.ts";
-import { SeededRandom } from "./simulated-random.ts";
 
-// `npm start` runs the program out of its source, with a PostgreSQL of this clone where none is named.
+// `npm start` runs the program as it is built, with a PostgreSQL of this clone where none is named.
 // `npm run demo` adds a simulated WorkOS to it. Neither is part of what is published.
 
 type Environment = Record<string, string | undefined>;
@@ -36,9 +34,13 @@ async function start(): Promise<number> {
     // It ends by naming the missing key; that there is no database yet is not the caller's mistake.
     return await runProgram(args, { ...process.env, DATABASE_URL: "postgres://127.0.0.1:54329/workos" });
   }
-  const join = verb !== "run";
-  const log = (line: string) => console.error(line);
-  await using postgres = await startEmbeddedPostgres({ dataDir, database: "workos", port: postgresPort(), join, log });
+  await using postgres = await startEmbeddedPostgres({
+    dataDir,
+    database: "workos",
+    port: postgresPort(),
+    join: verb !== "run",
+    log: (line) => console.error(line),
+  });
   console.error(`No DATABASE_URL is set, so this uses a PostgreSQL of its own, for trying out: ${postgres.url}`);
   console.error("Its data are in .data/postgres. To mirror into yours: DATABASE_URL=postgres://… npm start");
   return await runProgram(args, { ...process.env, DATABASE_URL: postgres.url }, postgres);
@@ -123,103 +125,6 @@ async function isFree(port: number, host: string): Promise<boolean> {
   }
 }
 
-// ---- The simulated account: told again in the same words after a restart, so that the mirror's cursor is known --
-
-interface Story {
-  seed: number;
-  /** When the demo was started first: before it lie three weeks of history. */
-  begunAt: number;
-  /** When it ran. Then there are two events a second; in between, one every four minutes. */
-  runs: { from: number; to: number }[];
-}
-
-const storyFile = join(clone, ".data", "demo.json");
-const tickMs = 500;
-const restMs = 4 * 60_000;
-const historyMs = 21 * 24 * 3_600_000;
-
-/** Everything that has happened so far, and a way to let things go on happening. */
-function recallStory(): { events: SimulatedEvent[]; goOn: (api: SimulatedApi) => Disposable } {
-  const story = readStory();
-  const teller = new Teller(story.seed);
-  const events = teller.rest(story.begunAt - historyMs, story.begunAt);
-  let toldUntil = story.begunAt;
-  for (const { from, to } of story.runs) {
-    events.push(...teller.rest(toldUntil, from), ...teller.run(from, to));
-    toldUntil = to;
-  }
-  const startedAt = Math.max(Date.now(), toldUntil);
-  const run = { from: startedAt, to: startedAt };
-  story.runs.push(run);
-  events.push(...teller.rest(toldUntil, startedAt));
-  const tell = (api: SimulatedApi) => {
-    const from = run.to;
-    const now = Date.now();
-    run.to = Math.max(from, now - ((now - run.from) % tickMs));
-    // Written down before it is told: a kill -9 in between must not leave a cursor that the next start does not know.
-    writeStory(story);
-    api.emit(teller.run(from, run.to));
-    api.requests.length = 0;
-  };
-  return { events, goOn: (api) => every(tickMs, () => tell(api)) };
-}
-
-/** At once and then again and again, until it fails or is disposed of. */
-function every(intervalMs: number, work: () => void): Disposable {
-  work();
-  const timer = setInterval(() => {
-    try {
-      work();
-    } catch (error) {
-      clearInterval(timer);
-      console.error(`The simulated WorkOS has fallen silent: ${error instanceof Error ? error.message : error}`);
-    }
-  }, intervalMs);
-  return { [Symbol.dispose]: () => clearInterval(timer) };
-}
-
-/** The same calls in the same order tell the same events. */
-class Teller {
-  readonly #generator: EventGenerator;
-  readonly #random: SeededRandom;
-
-  constructor(seed: number) {
-    this.#generator = new EventGenerator(seed);
-    this.#random = new SeededRandom(seed);
-  }
-
-  rest(from: number, to: number): SimulatedEvent[] {
-    return this.#generator.history({ count: Math.floor((to - from) / restMs), from, to });
-  }
-
-  /** Both ends are whole ticks. */
-  run(from: number, to: number): SimulatedEvent[] {
-    const events: SimulatedEvent[] = [];
-    for (let at = from; at < to; at += tickMs) {
-      for (let count = this.#random.integer(3); count > 0; count -= 1) events.push(this.#generator.next(at));
-    }
-    return events;
-  }
-}
-
-function readStory(): Story {
-  try {
-    return JSON.parse(readFileSync(storyFile, "utf8"));
-  } catch {
-    return { seed: 1, begunAt: Date.now(), runs: [] };
-  }
-}
-
-function writeStory(story: Story): void {
-  try {
-    writeFileSync(`${storyFile}.new`, JSON.stringify(story));
-    renameSync(`${storyFile}.new`, storyFile);
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : error;
-    throw new StartError(`The demo cannot write down where it is (${reason}). Make .data writable, and not full.`);
-  }
-}
-
 // ---- The program itself -----------------------------------------------------------------------------------------
 
 /** When this process is gone, however it went, the program stops as if it had been asked to. */
@@ -232,7 +137,7 @@ const lifeline = `data:text/javascript,${encodeURIComponent(
  * an order to leave at once. So the terminal reaches only this process, which asks once.
  */
 async function runProgram(args: string[], env: Environment, postgres?: EmbeddedPostgres): Promise<number> {
-  const program = spawn(process.execPath, ["--import", lifeline, join(clone, "src", "main.ts"), ...args], {
+  const program = spawn(process.execPath, ["--import", lifeline, join(clone, "dist", "main.js"), ...args], {
     env,
     detached: true,
     stdio: ["inherit", "inherit", "inherit", "ipc"],
@@ -282,7 +187,8 @@ const args = process.argv.slice(2);
 try {
   process.exitCode = args[0] === "--demo" ? await demo() : await start();
 } catch (error) {
-  if (!(error instanceof EmbeddedPostgresError || error instanceof StartError)) throw error;
+  if (!(error instanceof EmbeddedPostgresError || error instanceof StartError || error instanceof StoryError))
+    throw error;
   console.error(error.message);
   process.exitCode = 1;
 }
