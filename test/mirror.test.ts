@@ -218,6 +218,19 @@ test("an event without an id at the very end is told once and is no trouble", as
   await expectMirrored(bench.database.pool, good);
 });
 
+test("an event from the year 9999 does not end the mirror", async () => {
+  await using bench = await setUp({ events: history({ fromDaysAgo: 5, count: 30 }), sinceDays: 10, windowDays: null });
+  const far =
+    '{"object":"event","id":"event_far","event":"user.created","created_at":"9999-01-01T00:00:00Z","data":{}}';
+  const early = bench.api.emitRaw(far, { timeMs: Date.parse("9999-01-01T00:00:00Z") });
+  await bench.toHead();
+  await expectMirrored(bench.database.pool, bench.api.events);
+  bench.api.emit(generateEvents({ seed: 9, count: 3, from: NOW, to: NOW + 1000 }));
+  expect(newsCodes(await bench.toHead())).toEqual([]);
+  await expectMirrored(bench.database.pool, bench.api.events);
+  expect(bench.api.events.at(-1)).toBe(early);
+});
+
 test.each([
   ["descending", faults.descending(), "page_not_ascending"],
   ["stuck", faults.stuck(), "page_without_progress"],

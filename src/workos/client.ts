@@ -1,5 +1,5 @@
 import type { EventPage, FetchPage, PageRequest } from "../event.ts";
-import { addMs, type Instant, instantOf } from "../instant.ts";
+import { addMs, type Instant, instantOf, laterOf } from "../instant.ts";
 import { Trouble } from "../trouble.ts";
 import { readBody, TooLarge } from "./body.ts";
 import { troubleOfAnswer, troubleOfNetwork } from "./errors.ts";
@@ -25,6 +25,9 @@ export interface ClientOptions {
 const LARGEST_PAGE_BYTES = 64 * 1024 * 1024;
 /** A single event may be: jsonb's own limit is close to this. */
 const LARGEST_EVENT_BYTES = 256 * 1024 * 1024;
+/** How far ahead of both clocks, the API's and ours, an event may be. */
+const EARLY_MS = 86_400_000;
+const DECADES_MS = 1e12;
 const LARGEST_ERROR_BYTES = 1024 * 1024;
 
 /**
@@ -71,7 +74,7 @@ async function askOnce(
       send(options, query, limit, deadline, headersCame),
     );
     status = String(answer.status);
-    const page = readPage(answer.body);
+    const page = readPage(answer.body, addMs(laterOf(answer.origin.apiTime, instantOf(Date.now())), EARLY_MS));
     return { ...page, ...answer.origin, full: page.received >= limit };
   } catch (error) {
     if (error instanceof Trouble && error.status !== undefined) status = String(error.status);
@@ -104,7 +107,7 @@ async function send(
     throw signal.aborted ? signal.reason : troubleOfNetwork(error, new URL(options.baseUrl).host);
   });
   headersCame();
-  const apiTimeMs = Date.parse(response.headers.get("date") ?? "") || Date.now();
+  const apiTimeMs = timeOf(response.headers);
   if (response.status !== 200) {
     const body = (await readBody(response, LARGEST_ERROR_BYTES).catch(() => "")).replaceAll(key, "[key]");
     throw troubleOfAnswer({ status: response.status, headers: response.headers, body, query, apiTimeMs });
@@ -119,6 +122,12 @@ async function send(
       apiTime: instantOf(apiTimeMs),
     },
   };
+}
+
+/** The API's clock, in ms since the epoch; ours where it has none, or one that is decades off. */
+function timeOf(headers: Headers): number {
+  const time = Date.parse(headers.get("date") ?? "");
+  return Math.abs(time - Date.now()) < DECADES_MS ? time : Date.now();
 }
 
 /** Runs `work` with a signal that ends it after `timeoutMs` or when `signal` does, whichever is first. */

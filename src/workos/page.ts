@@ -20,8 +20,10 @@ type Checked = Pick<EventPage, "events" | "quarantined" | "received" | "end">;
 /**
  * Reads the body of a 200. What is wrong with the page as a whole throws; what is wrong with one event puts that event
  * into `quarantined`, and a readable form of it into `events` where it has an id, a type and a time.
+ *
+ * An event from after `latest` is stored, but leads nowhere: behind it, the list would be empty until its time has come.
  */
-export function readPage(body: string): Checked {
+export function readPage(body: string, latest: Instant): Checked {
   const { data, list_metadata } = readBody(body);
   const texts = data.length === 0 ? [] : elementTexts(memberTexts(body).get("data") ?? "[]");
   const events = new Map<string, MirroredEvent>();
@@ -29,12 +31,14 @@ export function readPage(body: string): Checked {
   let lastId: string | undefined;
   for (const [index, text] of texts.entries()) {
     const { event, id, flaw } = readEvent(data[index], text);
+    const isEarly = event !== undefined && event.createdAt > latest;
+    if (isEarly) quarantined.push({ text, reason: "created_at lies in the future", id: event.id, event: event.event });
     if (flaw !== undefined) quarantined.push({ text, ...flaw });
-    if (id !== undefined && !events.has(id)) lastId = id;
+    if (id !== undefined && !events.has(id) && !isEarly) lastId = id;
     if (event !== undefined) events.set(event.id, event);
   }
   const listed = [...events.values()];
-  const at = requireAscending(listed);
+  const at = requireAscending(listed.filter(({ createdAt }) => createdAt <= latest));
   const after = lastId ?? (texts.length > 0 ? nameOf(list_metadata?.after) : undefined);
   return {
     events: listed,
