@@ -1,10 +1,11 @@
 import { readFile } from "node:fs/promises";
 import type pg from "pg";
-import { type Config, checkKey, type Secret } from "./config.ts";
+import type { Config } from "./config.ts";
 import type { FetchPage, Store } from "./event.ts";
 import { EffectiveFilter } from "./filter.ts";
 import { createPool, type DatabaseOptions } from "./postgres/connect.ts";
 import { createStore } from "./postgres/store.ts";
+import { checkKey, type Secret } from "./secrets.ts";
 import { messageOf, Trouble } from "./trouble.ts";
 import { EVENT_TYPES } from "./workos/catalogue.ts";
 import { type ClientOptions, createClient } from "./workos/client.ts";

@@ -7,7 +7,8 @@ import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import pg from "pg";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { EmbeddedPostgresError, freePort, startEmbeddedPostgres } from "./support/embedded-postgres.ts";
+import { EmbeddedPostgresError, startEmbeddedPostgres } from "./support/embedded-postgres.ts";
+import { freePort } from "./support/free-port.ts";
 
 const isRoot = process.getuid?.() === 0;
 let directory: string;

@@ -2,7 +2,6 @@ import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import * as fs from "node:fs";
 import * as files from "node:fs/promises";
-import { createServer } from "node:net";
 import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
@@ -17,6 +16,7 @@ import {
   placeData,
   placePrograms,
 } from "./embedded-postgres-place.ts";
+import { freePort } from "./free-port.ts";
 
 export { EmbeddedPostgresError, isAlive } from "./embedded-postgres-errors.ts";
 
@@ -228,14 +228,4 @@ async function createDatabase(address: string, name: string): Promise<void> {
   } finally {
     await client.end();
   }
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("A listening server has an address");
-  return address.port;
 }
