@@ -18,9 +18,10 @@ test("asks for what was configured as long as the API has nothing against it", (
 test("spells out the whole catalogue, once, for an API that wants a list, and keeps the organization", () => {
   const filter = new EffectiveFilter({ organizationId: "org_1" }, CATALOGUE);
   expect(filter.adapt(filterRequired, 0)).toEqual({
+    level: "warn",
     code: "filter_required",
     message: "this account's API wants the event types spelled out: asking for all that are known",
-    types: CATALOGUE,
+    fields: { types: 3 },
   });
   expect(filter.current).toEqual({ events: CATALOGUE, organizationId: "org_1" });
   expect(filter.adapt(filterRequired, 0)).toBeUndefined();
@@ -35,9 +36,10 @@ test("does not widen a configured list to the catalogue", () => {
 test("leaves out a type that the API rejects and keeps the others, configured or from the catalogue", () => {
   const configured = new EffectiveFilter({ events: ["user.created", "user.oops"] }, CATALOGUE);
   expect(configured.adapt(rejection("user.oops"), 0)).toEqual({
+    level: "warn",
     code: "event_type_rejected",
     message: "the API rejects an event type: mirroring all the others, trying it again in an hour",
-    types: ["user.oops"],
+    fields: { types: ["user.oops"] },
   });
   expect(configured.current).toEqual({ events: ["user.created"] });
 
@@ -73,9 +75,10 @@ test("tries rejected types again an hour after the last rejection, and tells of 
 
   filter.adapt(rejection("a"), HOUR_MS + 2000);
   expect(filter.accepted()).toEqual({
+    level: "info",
     code: "event_type_accepted",
     message: "the API accepts event types that it had rejected: mirroring them with their history",
-    types: ["b"],
+    fields: { types: ["b"] },
   });
   expect([filter.current, filter.accepted()]).toEqual([{ events: ["b", "c"] }, undefined]);
   expect([filter.tryAgain(2 * HOUR_MS + 1999), filter.tryAgain(2 * HOUR_MS + 2000)]).toEqual([false, true]);

@@ -95,7 +95,8 @@ function unreadyBecause(status: Status): string | undefined {
     return `${status.state}: ${status.lastTrouble?.trouble.message ?? "unknown"}`;
   }
   if (status.state === "stopping") return "stopping";
-  return status.migrated ? undefined : "starting: the database was not reached yet";
+  if (status.state !== "starting") return undefined;
+  return `starting: ${status.migrated ? "the first poll has not ended" : "the database was not reached"} yet`;
 }
 
 function isTurning(status: Status, stuckAfterMs: number): boolean {

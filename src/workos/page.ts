@@ -39,7 +39,7 @@ export function readPage(body: string, latest: Instant): Checked {
   }
   const listed = [...events.values()];
   const at = requireAscending(listed.filter(({ createdAt }) => createdAt <= latest));
-  const after = lastId ?? (texts.length > 0 ? nameOf(list_metadata?.after) : undefined);
+  const after = lastId ?? (texts.length > 0 && listed.length === 0 ? nameOf(list_metadata?.after) : undefined);
   return {
     events: listed,
     quarantined,

@@ -8,6 +8,11 @@ export interface RateLimit {
 /** Runs `request` as soon as the limit allows; rejects with the signal's reason when that comes first. */
 export type Limiter = <T>(request: () => Promise<T>, signal: AbortSignal) => Promise<T>;
 
+/** How long a request that was given up may still be on its way to the server. */
+const ON_ITS_WAY_MS = 1_000;
+/** A timer may be early by a fraction of a millisecond. */
+const EARLY_MS = 1;
+
 /**
  * At most `requests` in ANY sliding window of `perMs`, as the server counts them. A reservoir that is refilled every
  * `perMs` would let twice as many through around each refill; so each place is given back on its own, `perMs` after its
@@ -17,6 +22,7 @@ export type Limiter = <T>(request: () => Promise<T>, signal: AbortSignal) => Pro
 export function createLimiter({ requests, perMs }: RateLimit): Limiter {
   const bottleneck = new Bottleneck({ reservoir: requests });
   const giveBack = () => void bottleneck.incrementReservoir(1);
+  const giveBackAfter = (ms: number) => void setTimeout(giveBack, ms + EARLY_MS).unref();
   return async (request, signal) => {
     signal.throwIfAborted();
     const answer = bottleneck.schedule(async () => {
@@ -24,11 +30,12 @@ export function createLimiter({ requests, perMs }: RateLimit): Limiter {
         giveBack();
         throw signal.reason;
       }
-      try {
-        return await request();
-      } finally {
-        setTimeout(giveBack, perMs + 1).unref(); // a timer may be early by a fraction of a millisecond
-      }
+      const sent = request();
+      sent.then(
+        () => giveBackAfter(perMs),
+        () => giveBackAfter(perMs + ON_ITS_WAY_MS),
+      );
+      return sent;
     });
     return untilStopped(answer, signal);
   };

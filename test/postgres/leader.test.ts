@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { afterAll, expect, test, vi } from "vitest";
 import { createLeader, type Leader, lockName } from "../../src/postgres/leader.ts";
 import { createTestDatabase } from "../support/test-database.ts";
@@ -114,4 +116,30 @@ test("a server that can't be reached is passing trouble", async () => {
   await expect(leader.hold()).rejects.toMatchObject(refused);
   await expect(leader.hold()).rejects.toMatchObject(refused);
   await leader.release();
+});
+
+test("a replica whose connection hangs gives it up, and asks on a new one", async () => {
+  const { url } = await shared;
+  const sockets: Socket[] = [];
+  const proxy = createServer((socket) => {
+    const onward = connect(Number(new URL(url).port || 5432), new URL(url).hostname);
+    for (const each of [socket, onward]) sockets.push(each.on("error", () => undefined));
+    socket.pipe(onward).pipe(socket);
+  }).listen(0, "127.0.0.1");
+  await once(proxy, "listening");
+  const { port } = proxy.address() as AddressInfo;
+  const through = Object.assign(new URL(url), { hostname: "127.0.0.1", port: String(port) });
+  const leader = createLeader({ url: through.href, applicationName: "replica" }, production);
+  await using first = await replica();
+  await first.hold();
+  expect(await leader.hold()).toBe(false);
+
+  for (const socket of sockets) socket.unpipe().pause();
+  await expect(leader.hold()).rejects.toMatchObject({ kind: "passing", message: "Postgres: Query read timeout" });
+  await first.release();
+  await until(true, leader);
+
+  for (const socket of sockets) socket.destroy();
+  await leader.release();
+  proxy.close();
 });

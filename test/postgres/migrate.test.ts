@@ -117,6 +117,7 @@ test("a migration that fails takes back all of them, ends the program and tells 
 
 test.each([
   ["ends the connection", "select pg_terminate_backend(pg_backend_pid())"],
+  ["is shutting down", "do $$ begin raise exception sqlstate '57P01'; end $$"],
   ["is short of disk", "do $$ begin raise exception sqlstate '53100'; end $$"],
   ["finds a deadlock", "do $$ begin raise exception sqlstate '40P01'; end $$"],
 ])("a server that %s in the middle of a migration is tried again", async (_, statement) => {

@@ -470,6 +470,17 @@ test("keeps what is large: 1,000 levels, a megabyte of text, 100,000 members", a
   expect(stored.map(({ data }) => exactly(data))).toEqual(texts.map(exactly));
 });
 
+test("keeps ids, types and labels of any characters", async () => {
+  const database = await emptyDatabase();
+  const odd = `'"\\ü語😀 $1 %s; --`;
+  const store = createStore(database.pool);
+  const oddKey: CursorKey = { environment: odd, filter: { organizationId: odd } };
+  const to = { after: odd, at: start.at };
+  await store.savePage(oddKey, pageOf([eventOf(odd, "{}", { event: odd })]), { from: undefined, to });
+  expect(await storedEvents(database)).toEqual([rowOf(odd, 1, { event: odd, environment: odd })]);
+  expect(await store.readPosition(oddKey)).toEqual(to);
+});
+
 test("keeps the microseconds of an event and of a position", async () => {
   const database = await emptyDatabase();
   const store = createStore(database.pool);

@@ -13,23 +13,31 @@ interface Answer {
 
 /** A Trouble as data, without what is absent. */
 function dataOf({ message, kind, code, hint, retryAfterMs, status, requestId, subject }: Trouble) {
-  const fields = { message, kind, code, hint, retryAfterMs: retryAfterMs || undefined, status, requestId, subject };
+  const fields = {
+    message,
+    kind,
+    code,
+    hint,
+    retryAfterMs: retryAfterMs === 0 ? undefined : retryAfterMs,
+    status,
+    requestId,
+    subject,
+  };
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }
 
 /** What becomes of an answer; a `body` that is no text is sent as JSON. */
-function told({ status, body = "", headers = {}, query = "range_start=2026-08-01" }: Answer) {
-  const text = typeof body === "string" ? body : JSON.stringify(body);
-  return dataOf(
-    troubleOfAnswer({
-      status,
-      headers: new Headers(headers),
-      body: text,
-      query: new URLSearchParams(`order=asc&${query}`),
-      apiTimeMs: API_TIME,
-    }),
-  );
+function answered({ status, body = "", headers = {}, query = "range_start=2026-08-01" }: Answer): Trouble {
+  return troubleOfAnswer({
+    status,
+    headers: new Headers(headers),
+    body: typeof body === "string" ? body : JSON.stringify(body),
+    query: new URLSearchParams(`order=asc&${query}`),
+    apiTimeMs: API_TIME,
+  });
 }
+
+const told = (answer: Answer) => dataOf(answered(answer));
 
 const waited = (headers: Record<string, string>, body: unknown = "", status = 429) =>
   told({ status, headers, body }).retryAfterMs ?? 0;
@@ -81,14 +89,9 @@ test("says what the API said, in every shape that its errors have", () => {
   );
 });
 
-test("keeps the request id, for WorkOS's support", () => {
-  expect(told({ status: 503, headers: { "X-Request-Id": "req_1" } })).toEqual({
-    message: "GET /events answered 503 Service Unavailable",
-    kind: "passing",
-    code: "api_failing",
-    status: 503,
-    requestId: "req_1",
-  });
+test("keeps the request id, for WorkOS's support, and the API's clock", () => {
+  const { requestId, apiTime } = answered({ status: 503, headers: { "X-Request-Id": "req_1" } });
+  expect({ requestId, apiTime }).toEqual({ requestId: "req_1", apiTime: "2026-08-20T12:00:00.000000Z" });
 });
 
 test("retries what may pass: 5xx known and unknown, request time-outs, and answers that are no page", () => {
@@ -239,12 +242,14 @@ test("tells a cursor that the API no longer knows from a start that it no longer
     codeOf(410, "after=event_1", ""),
     codeOf(422, "after=event_1&range_end=2026-08-02", field("after")),
     codeOf(422, "after=event_1&events[]=user.created", field("cursor")),
+    codeOf(400, "after=event_1", { message: "Bad", errors: [{ code: "invalid_cursor" }] }),
     codeOf(422, "after=event_1", field("limit")),
     codeOf(422, "range_start=2026-08-01", field("range_start")),
     codeOf(400, "range_start=2026-08-01&events[]=user.created", tooOld),
     codeOf(422, "range_start=2026-08-01", field("range_end")),
     codeOf(400, "range_start=2026-08-01", invalidCursor),
   ]).toEqual([
+    ["refused", "cursor_rejected"],
     ["refused", "cursor_rejected"],
     ["refused", "cursor_rejected"],
     ["refused", "cursor_rejected"],

@@ -292,13 +292,18 @@ test("reads a page whose events are nested beyond any reason", () => {
   expect([events.length, events[0]?.text === text]).toEqual([1, true]);
 });
 
-test("an event from the future is stored and told, but the page does not end there", () => {
-  const now = eventText("event_1");
-  const future = eventText("event_2", { created_at: '"9999-01-01T00:00:00.000Z"' });
-  const page = readPage(bodyOf([now, future]));
-  expect(page.events.map(({ id }) => id)).toEqual(["event_1", "event_2"]);
-  expect(page.quarantined).toEqual([
-    { text: future, reason: "created_at lies in the future", id: "event_2", event: "user.created" },
+test("stores an event from the future and tells of it, but never ends a page there", () => {
+  const [now, latest] = [eventText("event_1"), eventText("event_2", { created_at: JSON.stringify(LATEST) })];
+  const future = eventText("event_3", { created_at: '"2126-01-01T00:00:00.000001Z"' });
+  const reading = read("event_3", future, { createdAt: "2126-01-01T00:00:00.000001Z" });
+  const flaw = { text: future, reason: "created_at lies in the future", id: "event_3", event: "user.created" };
+  expect([readPage(bodyOf([now, future, latest])), readPage(bodyOf([future], '{"after":"event_3"}'))]).toEqual([
+    {
+      events: [read("event_1", now), reading, read("event_2", latest, { createdAt: LATEST })],
+      quarantined: [flaw],
+      received: 3,
+      end: { after: "event_2", at: LATEST },
+    },
+    { events: [reading], quarantined: [flaw], received: 1 },
   ]);
-  expect(page.end).toEqual({ after: "event_1", at: AT });
 });
