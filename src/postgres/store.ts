@@ -1,24 +1,23 @@
 import { createHash } from "node:crypto";
-import { and, eq, type SQL, sql } from "drizzle-orm";
+import { and, eq, sql } from "drizzle-orm";
 import type pg from "pg";
 import {
   type CursorKey,
   type EventPage,
   filterKey,
   type Gap,
-  type MirroredEvent,
   type Move,
   type Position,
-  type QuarantinedEvent,
   type SavedEvents,
   type Store,
   samePosition,
 } from "../event.ts";
 import type { Instant } from "../instant.ts";
 import { type Database, inTransaction, withConnection } from "./connect.ts";
-import { isDataRefused, serverMessageOf } from "./errors.ts";
-import { readableJson } from "./readable.ts";
+import { isDataRefused } from "./errors.ts";
 import { cursors, quarantinedEvents } from "./schema.ts";
+import { makeStorable } from "./storable.ts";
+import { upsertEvents } from "./upsert.ts";
 
 /** Every writer of workos.events holds it until its commit: so `seq` grows in the order of commits. */
 const SEQ_LOCK = sql.raw("select pg_advisory_xact_lock(5276001002)");
@@ -31,7 +30,8 @@ export function createStore(pool: pg.Pool): Store {
     /** Writes a page and moves the cursor from where it was read, both or neither. */
     savePage: (key, page, move) =>
       savingAll(pool, page, async (database, storable) => {
-        if (!(await moveCursor(database, key, move))) return { ...NOTHING, moved: false };
+        if (!(await moveCursor(database, key, move)))
+          return { inserted: new Map(), updated: 0, quarantined: 0, moved: false };
         const gap = move.gap && (await recordGap(database, key, move.gap));
         const saved = await saveEvents(database, key.environment, storable, move.to);
         return { ...saved, moved: true, ...(gap === undefined ? {} : { gap }) };
@@ -42,8 +42,6 @@ export function createStore(pool: pg.Pool): Store {
       savingAll(pool, page, (database, storable) => saveEvents(database, environment, storable)),
   };
 }
-
-const NOTHING: SavedEvents = { inserted: new Map(), updated: 0, quarantined: 0 };
 
 /**
  * One transaction that saves `page`. When Postgres refuses some of its data, once more with those events made readable
@@ -144,126 +142,8 @@ async function saveEvents(
   page: EventPage,
   cursor?: Position,
 ): Promise<SavedEvents> {
-  const saved =
-    page.events.length === 0 ? NOTHING : await upsertEvents(database, environment, page.events, cursor?.after);
+  const saved = await upsertEvents(database, environment, page.events, cursor?.after);
   return { ...saved, quarantined: await quarantine(database, environment, page) };
-}
-
-/**
- * One statement for all events. A row that is the same already is left out before the insert: merely meeting it in ON
- * CONFLICT would lock it, which writes to the table and to the WAL, and would use up a `seq`.
- */
-async function upsertEvents(
-  database: Database,
-  environment: string,
-  events: readonly MirroredEvent[],
-  cursor: string | undefined,
-): Promise<SavedEvents> {
-  const written = await database.execute<{ event: string; inserted: boolean; count: number }>(sql`
-    with page as (
-      select
-        id, event, created_at,
-        ${indexable(sql`case when starts_with(event, 'organization.') then data ->> 'id' else data ->> 'organization_id' end`)} as organization_id,
-        ${indexable(sql`data ->> 'id'`)} as object_id,
-        coalesce(data, 'null') as data, context, ${environment}::text as environment, extra, ordinality
-      from ${recordsOf(events)} with ordinality
-    ),
-    written as (
-      insert into workos.events
-        (id, event, created_at, organization_id, object_id, data, context, environment, extra)
-      select id, event, created_at, organization_id, object_id, data, context, environment, extra
-      from page
-      where not exists (
-        select from workos.events as stored
-        where stored.id = page.id
-          and ${sameContent("stored", "page")}
-      )
-      order by ordinality
-      on conflict (id) do update
-      set event = excluded.event,
-          created_at = excluded.created_at,
-          organization_id = excluded.organization_id,
-          object_id = excluded.object_id,
-          data = excluded.data,
-          context = excluded.context,
-          environment = excluded.environment,
-          extra = excluded.extra
-      where not (${sameContent("events", "excluded")})
-      returning event, mirrored_at = transaction_timestamp() as inserted
-    ),
-    notified as materialized (
-      select pg_notify('workos_events', json_build_object(
-        'environment', ${environment}::text, 'count', count(*), 'cursor', ${cursor ?? null}::text
-      )::text)
-      from written
-      having count(*) > 0
-    )
-    select event, inserted, count(*)::int as count
-    from written
-    where exists (select from notified)
-    group by event, inserted`);
-  const inserted = written.rows.filter((row) => row.inserted).map((row) => [row.event, row.count] as const);
-  const updated = written.rows.filter((row) => !row.inserted).reduce((sum, row) => sum + row.count, 0);
-  return { inserted: new Map(inserted), updated, quarantined: 0 };
-}
-
-/** The events as rows. Their JSON text goes to Postgres as it came; json, other than jsonb, changes nothing in it. */
-function recordsOf(events: readonly MirroredEvent[]): SQL {
-  const rows = events.map(
-    ({ id, event, createdAt, data, context, extra }) =>
-      `{"id":${JSON.stringify(id)},"event":${JSON.stringify(event)},"created_at":"${createdAt}",` +
-      `"data":${data},"context":${context ?? "null"},"extra":${extra ?? "null"}}`,
-  );
-  return sql`rows from (json_to_recordset(${`[${rows.join(",")}]`}::json) as (
-    id text, event text, created_at timestamptz, data jsonb, context jsonb, extra jsonb
-  ))`;
-}
-
-/** Null instead of a text that is too long for an index row; the whole of it is still in `data`. */
-function indexable(text: SQL): SQL {
-  return sql`case when length(${text}) <= 255 then ${text} end`;
-}
-
-function sameContent(a: string, b: string): SQL {
-  const columns = "event created_at organization_id object_id data context environment extra".split(" ");
-  const row = (table: string) => sql.raw(`row(${columns.map((column) => `${table}.${column}`).join(", ")})`);
-  return sql`${row(a)} is not distinct from ${row(b)}`;
-}
-
-/** Finds the events that Postgres refuses, one by one, and puts the nearest form that it takes in their place. */
-async function makeStorable(database: Database, page: EventPage): Promise<EventPage> {
-  const events: MirroredEvent[] = [];
-  const quarantined: QuarantinedEvent[] = [...page.quarantined];
-  for (const event of page.events) {
-    const refusal = await refusalOf(database, event);
-    if (refusal !== undefined) {
-      quarantined.push({ text: event.text, reason: `jsonb refuses it: ${refusal}`, id: event.id, event: event.event });
-    }
-    events.push(refusal === undefined ? event : await readableForm(database, event));
-  }
-  return { ...page, events, quarantined };
-}
-
-async function readableForm(database: Database, event: MirroredEvent): Promise<MirroredEvent> {
-  const { context, extra, ...rest } = event;
-  const readable = {
-    ...rest,
-    data: readableJson(event.data),
-    ...(context === undefined ? {} : { context: readableJson(context) }),
-    ...(extra === undefined ? {} : { extra: readableJson(extra) }),
-  };
-  return (await refusalOf(database, readable)) === undefined ? readable : { ...rest, data: "{}" };
-}
-
-/** What Postgres says against the event's JSON; undefined when it takes it. */
-async function refusalOf(database: Database, event: MirroredEvent): Promise<string | undefined> {
-  try {
-    await database.execute(sql`select count(*) from ${recordsOf([event])}`);
-    return undefined;
-  } catch (error) {
-    if (!isDataRefused(error)) throw error;
-    return serverMessageOf(error);
-  }
 }
 
 /** Answers how many were not in quarantine before. */
