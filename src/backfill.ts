@@ -1,9 +1,10 @@
+import { ApiClock } from "./api-clock.ts";
 import type { EventPage, FetchPage, MirroredEvent, Store } from "./event.ts";
 import type { EffectiveFilter } from "./filter.ts";
 import type { Instant } from "./instant.ts";
 import type { News } from "./news.ts";
 import { Trouble } from "./trouble.ts";
-import { ApiClock, Walk } from "./walk.ts";
+import { Walk } from "./walk.ts";
 
 export interface BackfillParts {
   environment: string;
@@ -29,6 +30,8 @@ export class Backfill {
   readonly #until: Instant;
   readonly #clock = new ApiClock();
   #walk: Walk;
+  /** Of the last page: the next one may begin with some of them again. */
+  #lastIds: ReadonlySet<string> = new Set();
 
   /** `since` inclusive, `until` exclusive. */
   constructor(parts: BackfillParts, since: Instant, until: Instant) {
@@ -72,7 +75,9 @@ export class Backfill {
     if (events.length + page.quarantined.length === 0) return;
     const saved = await this.#parts.store.saveEvents(this.#parts.environment, { ...page, events });
     const inserted = [...saved.inserted.values()].reduce((sum, count) => sum + count, 0);
-    const unchanged = isRepeating ? 0 : events.length - inserted - saved.updated;
+    const fresh = isRepeating ? [] : events.filter(({ id }) => !this.#lastIds.has(id));
+    const unchanged = Math.max(0, fresh.length - inserted - saved.updated);
+    this.#lastIds = new Set(events.map(({ id }) => id));
     this.report.read += inserted + saved.updated + unchanged;
     this.report.new += inserted;
     this.report.changed += saved.updated;

@@ -93,6 +93,9 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
   });
 
   try {
+    const [first] = args;
+    const isKnown = program.commands.some((command) => command.name() === first) || first === "help";
+    if (first !== undefined && !first.startsWith("-") && !isKnown) program.error(`error: unknown command '${first}'`);
     program.parse(args, { from: "user" });
   } catch (error) {
     if (error instanceof CommanderError) return { exit: error.exitCode === 0 ? 0 : EXIT_USAGE };

@@ -7,7 +7,7 @@ import { instantOf } from "./instant.ts";
 import { Journal } from "./journal.ts";
 import { Mirror, type Step } from "./mirror.ts";
 import { type Context, createParts } from "./parts.ts";
-import { poll } from "./poll.ts";
+import { poll, type Rest } from "./poll.ts";
 import { createLeader, lockName } from "./postgres/leader.ts";
 import { applyMigrations } from "./postgres/migrate.ts";
 import { Status } from "./status.ts";
@@ -18,7 +18,10 @@ export interface DaemonContext extends Context {
 }
 
 /** A step, or a rest while another replica mirrors. */
-type Turn = { atHead: boolean; step?: Step };
+type Turn = Rest & { step?: Step };
+
+/** How often a standby asks for the lock at the least, however long POLL_INTERVAL is. */
+const STANDBY_MS = 2_000;
 
 /**
  * Mirrors until the signal says stop, or, with `once`, until the head is reached. Opens its parts in order and closes
@@ -48,7 +51,7 @@ export async function runDaemon(config: Config, context: DaemonContext, once: bo
         status.migrated = true;
         if (!once && !(await leader.hold())) {
           mirror.reset();
-          return { atHead: true };
+          return { atHead: true, restMs: Math.min(config.pollIntervalMs, STANDBY_MS) };
         }
         const step = await mirror.step(stop);
         return { atHead: step.atHead, step };

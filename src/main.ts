@@ -37,7 +37,7 @@ async function main(): Promise<number> {
     secrets,
     base: { environment: config.environment },
   });
-  const signal = stopSignal(log);
+  const signal = stopSignal(log, line.verb);
   tellStart(line.verb, config, version, log);
   const migrationsFolder = fileURLToPath(new URL("../migrations", import.meta.url));
   const print = (text: string) => void process.stdout.write(`${text}\n`);
@@ -75,7 +75,7 @@ function readConfig(verb: Verb): Config | undefined {
 }
 
 /** The first SIGTERM or SIGINT asks to stop, within seconds; the second ends the process at once. */
-function stopSignal(log: Logger): AbortSignal {
+function stopSignal(log: Logger, verb: Verb): AbortSignal {
   const stop = new AbortController();
   let askedAt = 0;
   const onSignal = (name: NodeJS.Signals) => {
@@ -86,7 +86,7 @@ function stopSignal(log: Logger): AbortSignal {
     stop.abort(new Error(name));
     setTimeout(() => {
       log.warn("stopped without waiting for the running transaction any longer; nothing is lost by that");
-      process.exit(0);
+      process.exit(verb.name === "run" ? 0 : EXIT_FAILED);
     }, STOP_WITHIN_MS).unref();
   };
   process.on("SIGTERM", onSignal);

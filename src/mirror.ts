@@ -1,3 +1,4 @@
+import { ApiClock } from "./api-clock.ts";
 import {
   type CursorKey,
   type EventPage,
@@ -9,11 +10,11 @@ import {
   samePosition,
 } from "./event.ts";
 import type { EffectiveFilter } from "./filter.ts";
-import { addMs, type Instant, laterOf } from "./instant.ts";
+import { addMs, earlierOf, type Instant, laterOf } from "./instant.ts";
 import type { News } from "./news.ts";
 import { retentionEdge } from "./position.ts";
 import { Trouble } from "./trouble.ts";
-import { ApiClock, Walk } from "./walk.ts";
+import { Walk } from "./walk.ts";
 
 export interface MirrorParts {
   environment: string;
@@ -22,6 +23,8 @@ export interface MirrorParts {
   store: Pick<Store, "readPosition" | "savePage">;
   /** Where a mirror without a cursor begins, given the API's present. */
   startAt: (now: Instant) => Instant;
+  /** This machine's clock, in ms since the epoch; Date.now but in tests. */
+  ownClock?: () => number;
 }
 
 export interface Step {
@@ -42,12 +45,16 @@ interface Pass {
   stored: Position | undefined;
   /** Everything before this instant was read, or was never wanted. */
   readUpTo: Instant;
+  /** Whether what lies between that and the first page was looked at. */
+  gapChecked: boolean;
 }
 
 /** The time that may go by between choosing a start and reading there is not reported as a gap. */
 const START_TOLERANCE_MS = 3_600_000;
 /** A start that was chosen by a clock further off than this is chosen anew. */
 const SKEW_TOLERANCE_MS = 5_000;
+/** More ways around than these in one step lead nowhere: every event type, and then some. */
+const MOST_DETOURS = 150;
 
 /**
  * WHAT the mirror does: one step reads one page and saves it together with the position behind it. Every error leaves
@@ -55,24 +62,31 @@ const SKEW_TOLERANCE_MS = 5_000;
  */
 export class Mirror {
   readonly #parts: MirrorParts;
-  readonly #clock = new ApiClock();
+  readonly #clock: ApiClock;
   #pass: Pass | undefined;
+  #startedAgain = false;
+  /** What is to be told with the next step that succeeds. */
+  readonly #untold: News[] = [];
 
   constructor(parts: MirrorParts) {
     this.#parts = parts;
+    this.#clock = new ApiClock(parts.ownClock);
   }
 
   async step(signal: AbortSignal): Promise<Step> {
-    const pass = this.#pass ?? (await this.#begin());
-    this.#pass = pass;
-    try {
-      return await this.#take(pass, await pass.walk.read(signal), signal);
-    } catch (error) {
-      this.reset();
-      if (!(error instanceof Trouble) || signal.aborted) throw error;
-      const way = await this.#wayAround(error, pass, signal);
-      if (way === undefined) throw error;
-      return { atHead: false, position: pass.walk.position, news: [way] };
+    const detours: News[] = [];
+    for (;;) {
+      const pass = this.#pass ?? (await this.#begin());
+      this.#pass = pass;
+      try {
+        const step = await this.#take(pass, await pass.walk.read(signal), signal);
+        return { ...step, news: [...this.#untold.splice(0), ...detours, ...step.news] };
+      } catch (error) {
+        this.reset();
+        if (!(error instanceof Trouble) || signal.aborted || detours.length > MOST_DETOURS) throw error;
+        const isAround = await this.#goAround(error, pass, detours, signal);
+        if (!isAround) throw error;
+      }
     }
   }
 
@@ -89,47 +103,55 @@ export class Mirror {
     const stored = await store.readPosition(key);
     const from = stored ?? { at: startAt(this.#clock.now()) };
     const readUpTo = stored === undefined ? addMs(from.at, START_TOLERANCE_MS) : stored.at;
-    return { walk: new Walk({ filter: key.filter, fetchPage, clock: this.#clock, from }), key, stored, readUpTo };
+    const walk = new Walk({ filter: key.filter, fetchPage, clock: this.#clock, from });
+    return { walk, key, stored, readUpTo, gapChecked: false };
   }
 
   /** Saves the page, with the next one already on its way. */
   async #take(pass: Pass, page: EventPage, signal: AbortSignal): Promise<Step> {
     if (this.#startedByAWrongClock(pass, page.apiTime)) return this.#startAgain(pass);
-    const news = this.#newsOfFilter();
     const { walk, key } = pass;
     const from = walk.position;
     const lead = walk.follow(page);
-    if (lead === "ask again") return { atHead: false, position: from, news };
-    if (page.end !== undefined) walk.prefetch(signal);
+    if (lead === "ask again") return { atHead: false, position: from, news: [] };
+    if (lead !== "end") walk.prefetch(signal);
     const saved = await this.#save(pass, page, walk.position);
     if (saved?.moved === false) return this.#yieldToOtherWriter(from);
 
-    const step = { atHead: lead === "end", position: walk.position, requestId: page.requestId };
+    if (saved !== undefined) pass.stored = walk.position;
     if (lead === "end") this.reset();
-    pass.stored = walk.position;
-    pass.readUpTo = laterOf(pass.readUpTo, walk.position.at);
-    if (saved === undefined) return { ...step, news };
-    if (lead !== "end" && page.received === 0) news.push(newsOfWindow(from, lead.to));
-    return { ...step, saved, news: [...news, ...newsOf(saved, key)] };
+    const news = this.#newsOfFilter();
+    if (lead !== "end" && lead.to.after === undefined) news.push(newsOfWindow(from, lead.to));
+    const step = { atHead: lead === "end", position: walk.position, requestId: page.requestId };
+    return saved === undefined ? { ...step, news } : { ...step, saved, news: [...news, ...newsOf(saved, key)] };
   }
 
   /** Undefined when there is nothing to write. */
-  async #save({ walk, key, stored, readUpTo }: Pass, page: EventPage, to: Position): Promise<SavedPage | undefined> {
-    if (page.received === 0 && stored !== undefined && samePosition(stored, to)) return undefined;
-    const gap = gapOf(readUpTo, walk.resumedAt, page.apiTime);
+  async #save(pass: Pass, page: EventPage, to: Position): Promise<SavedPage | undefined> {
+    const { key, stored } = pass;
+    const edge = retentionEdge(this.#clock.passed(page.apiTime));
+    const isNews = page.received > 0 || (to.at >= edge && (stored === undefined || !samePosition(stored, to)));
+    if (!isNews) return undefined;
+    const gap = pass.gapChecked ? undefined : gapOf(pass, page, edge);
+    pass.gapChecked = true;
     return this.#parts.store.savePage(key, page, { from: stored, to, ...(gap === undefined ? {} : { gap }) });
   }
 
   #startedByAWrongClock(pass: Pass, apiTime: Instant): boolean {
-    return Math.abs(this.#clock.learn(apiTime)) > SKEW_TOLERANCE_MS && pass.stored === undefined;
+    const isOff = Math.abs(this.#clock.learn(apiTime)) > SKEW_TOLERANCE_MS;
+    return isOff && pass.stored === undefined && !this.#startedAgain;
   }
 
   #startAgain({ walk }: Pass): Step {
     this.reset();
+    this.#startedAgain = true;
+    return { atHead: false, position: walk.position, news: [this.#newsOfClock()] };
+  }
+
+  #newsOfClock(): News {
     const message = "this machine's clock differs from the API's: going by the API's";
     const fields = { skewSeconds: Math.round(this.#clock.skewMs / 1000) };
-    const news: News = { level: "warn", code: "clock_differs", message, fields };
-    return { atHead: false, position: walk.position, news: [news] };
+    return { level: "warn", code: "clock_differs", message, fields };
   }
 
   #yieldToOtherWriter(position: Position): Step {
@@ -143,25 +165,33 @@ export class Mirror {
     return accepted === undefined ? [] : [accepted];
   }
 
-  /** What the API refuses, but need not stop the mirror. Undefined when there is no way around. */
-  async #wayAround(trouble: Trouble, pass: Pass, signal: AbortSignal): Promise<News | undefined> {
-    if (trouble.apiTime !== undefined && this.#startedByAWrongClock(pass, trouble.apiTime)) {
-      return this.#startAgain(pass).news[0];
+  /** What the API refuses need not stop the mirror. False when there is no way around. */
+  async #goAround(trouble: Trouble, pass: Pass, detours: News[], signal: AbortSignal): Promise<boolean> {
+    const { code, apiTime } = trouble;
+    if (code === "range_start_rejected" && apiTime !== undefined && this.#startedByAWrongClock(pass, apiTime)) {
+      this.#startedAgain = true;
+      detours.push(this.#newsOfClock());
+      return true;
     }
     const news = this.#parts.filter.adapt(trouble, Date.now());
-    if (news !== undefined) return news; // with another filter it is another cursor
+    if (news !== undefined) {
+      this.#untold.push(news); // it lasts, though what comes next may fail
+      return true; // to another cursor: the filter is part of its key
+    }
     const way = await pass.walk.wayAround(trouble, signal);
-    if (way !== undefined) this.#pass = pass;
-    return way;
+    if (way === undefined) return false;
+    this.#pass = pass;
+    detours.push(way);
+    return true;
   }
 }
 
-/** The range that was to be read, but lies before what the API still has. */
-function gapOf(readUpTo: Instant, resumedAt: Instant | undefined, apiTime: Instant): Gap | undefined {
-  const edge = retentionEdge(apiTime);
-  const rangeEnd = laterOf(edge, resumedAt ?? edge);
+/** The range that was to be read, but lies before what the API still has: `edge`, or where it let the walk begin. */
+function gapOf({ walk, readUpTo }: Pass, page: EventPage, edge: Instant): Gap | undefined {
+  const refused = walk.resumedAt !== undefined && walk.resumedAt >= edge;
+  const oldest = page.events[0]?.createdAt ?? edge;
+  const rangeEnd = refused ? laterOf(edge, walk.resumedAt ?? edge) : earlierOf(edge, oldest);
   if (readUpTo >= rangeEnd) return undefined;
-  const refused = resumedAt !== undefined && resumedAt >= edge;
   const reason = refused ? "the API refuses to start earlier" : "older than the 90 days that the API keeps";
   return { rangeStart: readUpTo, rangeEnd, reason };
 }

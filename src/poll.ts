@@ -1,7 +1,13 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { type Failure, withRetry } from "./retry.ts";
 
-export interface PollOptions<S extends { atHead: boolean }> {
+/** What a step says of itself: whether to rest after it, and how long if not as long as usual. */
+export interface Rest {
+  atHead: boolean;
+  restMs?: number;
+}
+
+export interface PollOptions<S extends Rest> {
   step: (signal: AbortSignal) => Promise<S>;
   /** From the beginning of one poll to the beginning of the next. */
   intervalMs: number;
@@ -13,7 +19,7 @@ export interface PollOptions<S extends { atHead: boolean }> {
 }
 
 /** WHEN a step is made: at once while there is more, after a rest at the head, after a backoff when something failed. */
-export async function poll<S extends { atHead: boolean }>(options: PollOptions<S>): Promise<void> {
+export async function poll<S extends Rest>(options: PollOptions<S>): Promise<void> {
   const { intervalMs, once, signal, onStep, onFailure } = options;
   let began = performance.now();
   while (!signal.aborted) {
@@ -25,7 +31,7 @@ export async function poll<S extends { atHead: boolean }>(options: PollOptions<S
     onStep(step);
     if (!step.atHead) continue;
     if (once) return;
-    await delay(Math.max(0, began + intervalMs - performance.now()), undefined, { signal });
+    await delay(Math.max(0, began + (step.restMs ?? intervalMs) - performance.now()), undefined, { signal });
     began = performance.now();
   }
 }

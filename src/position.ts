@@ -8,23 +8,44 @@ export const RETENTION_MS = 90 * DAY_MS;
 const WINDOW_MS = 30 * DAY_MS;
 /** How far an empty answer near the window's edge is not believed: clocks differ. */
 const WINDOW_MARGIN_MS = DAY_MS;
+/** How far from the present an empty window may lead: what it skips is skipped for ever, reading again costs nothing. */
+const PRESENT_MARGIN_MS = 7 * DAY_MS;
 /** Windows overlap by this, so that it does not matter whether their ends are inclusive. */
 const WINDOW_OVERLAP_MS = 1000;
 /** How far back to begin when the API no longer knows a cursor. Writing twice changes nothing. */
 const OVERLAP_MS = 10 * 60_000;
+/** A page may end this much before its cursor: lists are not sorted to the millisecond everywhere. */
+const DISORDER_MS = 60_000;
+
+/** Whether the API, which looks at 30 days at a time, may not see the present from there. */
+export function isOld(position: Position, now: Instant): boolean {
+  return position.at < addMs(now, WINDOW_MARGIN_MS - WINDOW_MS);
+}
 
 /**
- * What to ask for next. A range that ends in the past is spelled out even behind a cursor: an API that by itself looks
- * at the last 30 days only would otherwise jump from an old cursor over everything between.
+ * What to ask for next: what follows the cursor, or, without one, what happened since. An old position is asked for by
+ * time even when it has a cursor, in windows with both ends spelled out: an API that looks at the last 30 days unless
+ * told otherwise would jump from an old cursor over everything between. `byCursor` asks by cursor all the same.
  */
-export function requestFrom(position: Position, filter: EventFilter, now: Instant, until?: Instant): PageRequest {
+export function requestFrom(
+  position: Position,
+  filter: EventFilter,
+  { now, until, byCursor = false }: { now: Instant; until?: Instant | undefined; byCursor?: boolean },
+): PageRequest {
   const windowEnd = addMs(position.at, WINDOW_MS);
   const rangeEnd = until === undefined ? windowEnd : earlierOf(until, windowEnd);
   return {
     filter,
-    from: position.after === undefined ? { rangeStart: position.at } : { after: position.after },
+    from: startOf(position, byCursor || !isOld(position, now)),
     ...(rangeEnd < now ? { rangeEnd } : {}),
   };
+}
+
+function startOf({ after, at }: Position, byCursor: boolean): PageRequest["from"] {
+  if (after === undefined) return { rangeStart: at };
+  if (byCursor) return { after };
+  // a millisecond early, so that the rest of the events of that instant comes whether a start is inclusive or not
+  return { rangeStart: addMs(at, -1) };
 }
 
 /** Where to go on after a page with events; undefined when the page does not say where it ends. */
@@ -38,9 +59,9 @@ export function positionBehind(page: EventPage, position: Position): Position | 
  * events may still appear.
  */
 export function nextWindow(position: Position, now: Instant): Position | undefined {
-  if (position.at >= addMs(now, WINDOW_MARGIN_MS - WINDOW_MS)) return undefined;
+  if (!isOld(position, now)) return undefined;
   return {
-    at: earlierOf(addMs(position.at, WINDOW_MS - WINDOW_OVERLAP_MS), addMs(now, -WINDOW_MARGIN_MS)),
+    at: earlierOf(addMs(position.at, WINDOW_MS - WINDOW_OVERLAP_MS), addMs(now, -PRESENT_MARGIN_MS)),
   };
 }
 
@@ -56,7 +77,7 @@ export function retentionEdge(now: Instant): Instant {
 
 /** An API that does not know a cursor may answer from its beginning instead of refusing. */
 export function endsBefore(page: EventPage, position: Position): boolean {
-  return position.after !== undefined && page.end?.at !== undefined && page.end.at < position.at;
+  return page.end?.at !== undefined && page.end.at < addMs(position.at, -DISORDER_MS);
 }
 
 /**

@@ -69,11 +69,20 @@ function checkDatabaseUrl(url: string): string | undefined {
   if (!/^postgres(ql)?:\/\//.test(url)) return "must begin with postgres:// or postgresql://";
   // a socket folder is named as ?host=, with no host before the path
   const withHost = url.replace(/@\//, "@localhost/");
-  if (URL.canParse(withHost) && !hidesUser(new URL(withHost)) && !/%(?![\da-f]{2})/i.test(url)) return undefined;
+  if (URL.canParse(withHost) && !hidesUser(new URL(withHost)) && isDecodable(url)) return undefined;
   return "is no URL: characters such as @ : / ? # % in user or password must be percent-encoded";
 }
 
 /** A bare / ? or # in a password ends the host there, and the rest would be logged as the database's name. */
-function hidesUser({ username, pathname, search, hash }: URL): boolean {
-  return hash !== "" || (username === "" && `${pathname}${search}`.includes("@"));
+function hidesUser({ pathname, search, hash }: URL): boolean {
+  return hash !== "" || `${pathname}${search}`.includes("@");
+}
+
+function isDecodable(url: string): boolean {
+  try {
+    decodeURIComponent(url);
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -128,10 +128,13 @@ async function runStatus(json: boolean, pool: pg.Pool, { print }: VerbContext): 
   return true;
 }
 
+/** Beyond this the number is the planner's estimate. */
+const EXACT_UP_TO = 10_000;
+
 function linesOf(report: Report): string[] {
   const { cursors, last_event: last, events, quarantined_events: quarantined, gaps } = report;
   return [
-    `events       ${events}`,
+    `events       ${events < EXACT_UP_TO ? events : `about ${events}`}`,
     `last stored  ${last === null ? "none" : `${last.id} ${last.event}, created ${last.created_at}, mirrored ${last.mirrored_at}`}`,
     `quarantined  ${quarantined}${quarantined === 0 ? "" : "   see workos.quarantined_events"}`,
     `gaps         ${gaps}${gaps === 0 ? "" : "   see workos.gaps"}`,

@@ -1,28 +1,9 @@
-import type { EventFilter, EventPage, FetchPage, Position } from "./event.ts";
-import { type Instant, instantOf, laterOf, msOf } from "./instant.ts";
+import type { ApiClock } from "./api-clock.ts";
+import type { EventFilter, EventPage, FetchPage, PageRequest, Position } from "./event.ts";
+import type { Instant } from "./instant.ts";
 import type { News } from "./news.ts";
-import { endsBefore, nextWindow, oldestStart, positionBehind, requestFrom, withoutCursor } from "./position.ts";
+import { endsBefore, isOld, nextWindow, oldestStart, positionBehind, requestFrom, withoutCursor } from "./position.ts";
 import { Trouble } from "./trouble.ts";
-
-/** The API's present, which is what its windows and its retention go by. Ours until it has answered once. */
-export class ApiClock {
-  #skewMs = 0;
-
-  now(): Instant {
-    return instantOf(Date.now() + this.#skewMs);
-  }
-
-  /** Answers how many milliseconds further the API's clock is ahead than was thought. */
-  learn(apiTime: Instant): number {
-    const before = this.#skewMs;
-    this.#skewMs = msOf(apiTime) - Date.now();
-    return this.#skewMs - before;
-  }
-
-  get skewMs(): number {
-    return this.#skewMs;
-  }
-}
 
 export interface WalkOptions {
   filter: EventFilter;
@@ -33,13 +14,14 @@ export interface WalkOptions {
   until?: Instant;
 }
 
-/** Where a page leads: on to a position, to the same question asked in another way, or to the end of the walk. */
+/** Where a page leads: on to a position, to the same question once more, or to the end of the walk. */
 export type Lead = { to: Position } | "ask again" | "end";
 
-/** A page that is asked for while the one before it is being written. */
-interface Prefetch {
+/** What was asked for, and its answer: maybe still to come, while the page before it is being written. */
+interface Asked {
+  request: PageRequest;
   page: Promise<EventPage>;
-  abort: AbortController;
+  abort?: AbortController;
 }
 
 /**
@@ -52,11 +34,15 @@ export class Walk {
   /** Set when the API refused to start any earlier. */
   resumedAt: Instant | undefined;
   readonly #options: WalkOptions;
-  /** Set when the API had nothing behind a position of this time, and that is being asked again. */
+  #prefetched: Asked | undefined;
+  /** The question that was answered last was asked by cursor. */
+  #askedByCursor = false;
+  /** One instant holds more events than a page: up to here, only the cursor leads on. */
+  #byCursorUntil: Instant | undefined;
+  /** The API had nothing new behind this instant, and is being asked again. */
   #doubtedAt: Instant | undefined;
-  /** Set when the API refused a cursor of this time: the next one has to be later, or nothing is won. */
+  /** The API refused a cursor of this time: the next one has to be later, or nothing is won. */
   #rejectedAt: Instant | undefined;
-  #prefetch: Prefetch | undefined;
 
   constructor(options: WalkOptions) {
     this.#options = options;
@@ -65,43 +51,40 @@ export class Walk {
 
   /** The page at the position. Throws a Trouble for one that does not lead on from there. */
   async read(signal: AbortSignal): Promise<EventPage> {
-    const prefetched = this.#prefetch?.page;
-    this.#prefetch = undefined;
-    const page = await (prefetched ?? this.#fetch(this.position, signal));
-    requireProgress(page, this.position);
-    return page;
+    const { request, page } = this.#prefetched ?? this.#ask(signal);
+    this.#prefetched = undefined;
+    this.#askedByCursor = "after" in request.from;
+    const answer = await page;
+    requireProgress(answer, { position: this.position, byCursor: this.#askedByCursor });
+    return answer;
   }
 
   /** Where the page leads that was read last; moves there. */
   follow(page: EventPage): Lead {
     const { until } = this.#options;
-    const behind = positionBehind(page, this.position);
-    const to = behind ?? nextWindow(this.#doubted(), page.apiTime);
-    const ends = to === undefined || (until !== undefined && to.at >= until);
-    const isLoss = behind === undefined && (!ends || until !== undefined);
-    if (isLoss && !this.#isConfirmed()) return this.#askAgain();
-    if (ends) return "end";
-    this.position = to;
-    return { to };
+    const behind = this.#behind(page);
+    if (behind === undefined) return this.#leaveWindow(page);
+    if (until !== undefined && behind.at >= until) return "end";
+    return this.#moveTo(behind);
   }
 
-  /** Whether what comes next was read before, as far as is known: after going back a little to ask again. */
+  /** Whether what comes next was read before, as far as is known: after going back a little. */
   get isRepeating(): boolean {
-    return this.#isConfirmed() || (this.#rejectedAt !== undefined && this.position.at <= this.#rejectedAt);
+    return this.#rejectedAt !== undefined && this.position.at <= this.#rejectedAt;
   }
 
   /** Asks for the page at the position already now. */
   prefetch(signal: AbortSignal): void {
     const abort = new AbortController();
-    const page = this.#fetch(this.position, AbortSignal.any([signal, abort.signal]));
-    page.catch(() => undefined); // told when it is read; given up, nobody wants to know
-    this.#prefetch = { page, abort };
+    const asked = this.#ask(AbortSignal.any([signal, abort.signal]));
+    asked.page.catch(() => undefined); // told when it is read; given up, nobody wants to know
+    this.#prefetched = { ...asked, abort };
   }
 
   /** Gives up the page that is being asked for. */
   stop(): void {
-    this.#prefetch?.abort.abort(new Error("the page is not needed any more"));
-    this.#prefetch = undefined;
+    this.#prefetched?.abort?.abort(new Error("the page is not needed any more"));
+    this.#prefetched = undefined;
   }
 
   /** Goes another way when that is what the trouble takes. Undefined when there is none. */
@@ -111,29 +94,43 @@ export class Walk {
     return undefined;
   }
 
-  #fetch(position: Position, signal: AbortSignal): Promise<EventPage> {
+  #ask(signal: AbortSignal): Asked {
     const { fetchPage, filter, clock, until } = this.#options;
-    return fetchPage(requestFrom(position, filter, clock.now(), until), signal);
+    const byCursor = this.#byCursorUntil !== undefined && this.position.at <= this.#byCursorUntil;
+    const request = requestFrom(this.position, filter, { now: clock.now(), until, byCursor });
+    return { request, page: fetchPage(request, signal) };
+  }
+
+  /** Undefined when the page holds nothing that lies behind the position. */
+  #behind(page: EventPage): Position | undefined {
+    const behind = positionBehind(page, this.position);
+    if (behind === undefined || this.#askedByCursor || this.position.after === undefined) return behind;
+    // asked by time from an event that is known: the page begins with it, and with the others of that instant
+    if (behind.at > this.position.at) return behind;
+    if (!page.full) return undefined;
+    this.#byCursorUntil = this.position.at;
+    return behind;
   }
 
   /**
-   * Moving on by a window skips everything in it, for ever. So an empty answer to an old position is believed only when
-   * a second one, asked for by time instead of by cursor, says the same.
+   * Moving on by a window skips everything in it, for ever. So an answer that says that it is empty is believed only
+   * when a second one says the same.
    */
-  #askAgain(): Lead {
+  #leaveWindow({ apiTime }: EventPage): Lead {
+    const { until, clock } = this.#options;
+    clock.requireAgreement(apiTime, (now) => isOld(this.position, now));
+    const to = nextWindow(this.position, clock.passed(apiTime));
+    if (to === undefined && until === undefined) return "end";
+    const isConfirmed = this.#doubtedAt === this.position.at;
     this.#doubtedAt = this.position.at;
-    if (this.position.after !== undefined) this.position = withoutCursor(this.position);
-    return "ask again";
+    if (!isConfirmed) return "ask again";
+    return to === undefined || (until !== undefined && to.at >= until) ? "end" : this.#moveTo(to);
   }
 
-  #isConfirmed(): boolean {
-    return this.#doubtedAt !== undefined && this.position.at <= this.#doubtedAt;
-  }
-
-  /** How far the walk had come before it asked again. */
-  #doubted(): Position {
-    if (this.#doubtedAt === undefined || !this.#isConfirmed()) return this.position;
-    return { at: laterOf(this.position.at, this.#doubtedAt) };
+  #moveTo(to: Position): Lead {
+    this.position = to;
+    this.#doubtedAt = undefined;
+    return { to };
   }
 
   #goOnByTime(trouble: Trouble): News | undefined {
@@ -164,7 +161,8 @@ export class Walk {
   }
 
   async #accepts(start: Instant, signal: AbortSignal): Promise<boolean> {
-    return this.#fetch({ at: start }, signal).then(
+    const { fetchPage, filter, clock } = this.#options;
+    return fetchPage(requestFrom({ at: start }, filter, { now: clock.now() }), signal).then(
       () => true,
       (error: unknown) => {
         if (error instanceof Trouble && error.code === "range_start_rejected") return false;
@@ -175,15 +173,16 @@ export class Walk {
 }
 
 /** A page has to lead on from where it began; one that does not is not written. */
-function requireProgress(page: EventPage, position: Position): void {
-  if (endsBefore(page, position)) {
+function requireProgress(page: EventPage, { position, byCursor }: { position: Position; byCursor: boolean }): void {
+  if (byCursor && endsBefore(page, position)) {
     throw new Trouble("GET /events answered with events from before the cursor", {
       kind: "passing",
       code: "cursor_rejected",
     });
   }
-  const stuck = page.received > 0 && (page.end === undefined ? page.full : page.end.after === position.after);
-  if (!stuck) return;
+  const leadsNowhere = page.full && page.end === undefined;
+  const isStuck = byCursor && page.end !== undefined && page.end.after === position.after;
+  if (!leadsNowhere && !isStuck) return;
   throw new Trouble("GET /events: the answer does not lead beyond the cursor", {
     kind: "passing",
     code: "page_without_progress",

@@ -23,20 +23,25 @@ function pageThatEnds(end?: EventPage["end"]): EventPage {
 }
 
 test("asks from the cursor where there is one, else from the time, and never for both", () => {
-  expect(requestFrom({ after: "event_1", at: ago(1) }, FILTER, NOW)).toEqual({
+  expect(requestFrom({ after: "event_1", at: ago(1) }, FILTER, { now: NOW })).toEqual({
     filter: FILTER,
     from: { after: "event_1" },
   });
-  expect(requestFrom({ at: ago(1) }, FILTER, NOW)).toEqual({ filter: FILTER, from: { rangeStart: ago(1) } });
+  expect(requestFrom({ at: ago(1) }, FILTER, { now: NOW })).toEqual({ filter: FILTER, from: { rangeStart: ago(1) } });
 });
 
-test("spells out the end of a 30-day window that lies in the past, behind a cursor too", () => {
-  expect(requestFrom({ after: "event_1", at: ago(80) }, {}, NOW)).toEqual({
+test("asks an old position by time, even behind a cursor, with both ends of the window spelled out", () => {
+  expect(requestFrom({ after: "event_1", at: ago(80) }, {}, { now: NOW })).toEqual({
+    filter: {},
+    from: { rangeStart: ago(80, -1) },
+    rangeEnd: ago(50),
+  });
+  expect(requestFrom({ after: "event_1", at: ago(80) }, {}, { now: NOW, byCursor: true })).toEqual({
     filter: {},
     from: { after: "event_1" },
     rangeEnd: ago(50),
   });
-  expect([30, 30 + 1 / DAY_MS].map((days) => requestFrom({ at: ago(days) }, {}, NOW).rangeEnd)).toEqual([
+  expect([30, 30 + 1 / DAY_MS].map((days) => requestFrom({ at: ago(days) }, {}, { now: NOW }).rangeEnd)).toEqual([
     undefined,
     ago(0, -1),
   ]);
@@ -45,7 +50,7 @@ test("spells out the end of a 30-day window that lies in the past, behind a curs
 test("ends a backfill's request where the backfill ends, unless the window ends first or that is yet to come", () => {
   const untils = { early: ago(60), late: ago(10), future: ago(-1) };
   const ends = (start: Instant) =>
-    Object.values(untils).map((until) => requestFrom({ at: start }, {}, NOW, until).rangeEnd);
+    Object.values(untils).map((until) => requestFrom({ at: start }, {}, { now: NOW, until }).rangeEnd);
   expect(ends(ago(80))).toEqual([untils.early, ago(50), ago(50)]);
   expect(ends(ago(20))).toEqual([untils.early, untils.late, undefined]);
 });
@@ -65,9 +70,9 @@ test("believes an empty answer to be the head only within 29 days, else moves on
   );
   expect(moves).toEqual([
     { at: ago(50, -1000) },
-    { at: ago(1, -1000) },
-    { at: ago(1) },
-    { at: ago(1) },
+    { at: ago(7) },
+    { at: ago(7) },
+    { at: ago(7) },
     undefined,
     undefined,
     undefined,
@@ -78,7 +83,7 @@ test("believes an empty answer to be the head only within 29 days, else moves on
 function emptyWalk(start: Position): { from: number; to: number }[] {
   const ranges = [];
   for (let position: Position | undefined = start; position; position = nextWindow(position, NOW)) {
-    const { from, rangeEnd } = requestFrom(position, {}, NOW);
+    const { from, rangeEnd } = requestFrom(position, {}, { now: NOW });
     const begin: number = msOf("rangeStart" in from ? from.rangeStart : position.at);
     const windowEnd = begin + 30 * DAY_MS;
     ranges.push({ from: begin, to: Math.min(rangeEnd === undefined ? windowEnd : msOf(rangeEnd), windowEnd) });
@@ -91,9 +96,9 @@ test("leaves no moment between its windows unasked, ends, and never jumps close 
     fc.property(fc.integer({ min: 0, max: 400 * DAY_MS }), fc.boolean(), (ageMs, withCursor) => {
       const at = addMs(NOW, -ageMs);
       const ranges = emptyWalk(withCursor ? { after: "event_1", at } : { at });
-      expect(ranges[0]?.from).toBe(msOf(at));
-      expect(ranges.slice(1).filter(({ from }, index) => from > (ranges[index]?.to ?? 0) - 1000)).toEqual([]);
-      expect(ranges.slice(1).filter(({ from }) => from > msOf(ago(1)))).toEqual([]);
+      expect(msOf(at) - (ranges[0]?.from ?? 0)).toBeLessThanOrEqual(1);
+      expect(ranges.slice(1).filter(({ from }, index) => from > (ranges[index]?.to ?? 0) - 999)).toEqual([]);
+      expect(ranges.slice(1).filter(({ from }) => from > msOf(ago(7)))).toEqual([]);
       expect(ranges.at(-1)?.to).toBeGreaterThanOrEqual(msOf(NOW));
     }),
   );
@@ -109,15 +114,14 @@ test("counts on events to be kept for 90 days, not a moment longer", () => {
   expect(retentionEdge(NOW)).toBe("2026-05-22T12:00:00.000000Z");
 });
 
-test("notices an answer that begins before the cursor, to the microsecond", () => {
-  const cursor = { after: "event_5", at: "2026-08-20T11:00:00.000002Z" };
-  const ends = ["2026-08-20T11:00:00.000001Z", cursor.at, "2026-08-20T11:00:00.000003Z"];
+test("notices an answer that ends before its cursor, by more than a list's disorder may be", () => {
+  const cursor = { after: "event_5", at: "2026-08-20T11:00:00.000000Z" };
+  const ends = ["2026-08-20T10:58:59.999999Z", "2026-08-20T10:59:00.000000Z", cursor.at];
   expect([
     ...ends.map((at) => endsBefore(pageThatEnds({ after: "event_1", at }), cursor)),
-    endsBefore(pageThatEnds({ after: "event_1", at: ago(9) }), { at: cursor.at }),
     endsBefore(pageThatEnds({ after: "event_1" }), cursor),
     endsBefore(pageThatEnds(), cursor),
-  ]).toEqual([true, false, false, false, false, false]);
+  ]).toEqual([true, false, false, false, false]);
 });
 
 /** An API that gives nothing before `edge`, and what it was asked on the way to the oldest start. */

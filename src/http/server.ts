@@ -82,7 +82,7 @@ async function answer(
 
 function send(response: ServerResponse, code: number, body: string, type = "text/plain; charset=utf-8"): void {
   response.writeHead(code, { "content-type": type, "cache-control": "no-store" });
-  response.end(response.req.method === "HEAD" ? undefined : body);
+  response.end(body);
 }
 
 function sendHealth(response: ServerResponse, trouble: string | undefined): void {

@@ -51,10 +51,13 @@ async function readState(database: Database, folder: string): Promise<MigrationS
 
 /** drizzle's own measure: the time at which the newest applied migration was written; -1 when there is none. */
 async function newestApplied(database: Database): Promise<number> {
-  const table = await database.execute<{ exists: boolean }>(
-    sql`select to_regclass('workos.__drizzle_migrations') is not null as exists`,
-  );
-  if (!table.rows[0]?.exists) return -1;
+  const looked = await database.execute<{ exists: boolean; encoding: string }>(sql`
+    select
+      to_regclass('workos.__drizzle_migrations') is not null as exists,
+      current_setting('server_encoding') as encoding`);
+  const { exists = false, encoding = "unknown" } = looked.rows[0] ?? {};
+  if (encoding !== "UTF8") throw encodingTrouble(encoding);
+  if (!exists) return -1;
   const newest = await database.execute<{ newest: string | null }>(
     sql`select max(created_at)::text as newest from workos.__drizzle_migrations`,
   );
@@ -72,5 +75,13 @@ function migrationTrouble(error: unknown): Trouble {
     hint:
       (trouble.kind === "refused" && trouble.hint) || "see the reason; nothing was changed, and nothing was mirrored",
     cause: error,
+  });
+}
+
+function encodingTrouble(encoding: string): Trouble {
+  return new Trouble(`the database's encoding is ${encoding}, which can't hold every event`, {
+    kind: "fatal",
+    code: "encoding_refused",
+    hint: "create a database for it: create database workos encoding 'UTF8' template template0",
   });
 }

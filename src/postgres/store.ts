@@ -19,8 +19,13 @@ import { cursors, quarantinedEvents } from "./schema.ts";
 import { makeStorable } from "./storable.ts";
 import { upsertEvents } from "./upsert.ts";
 
-/** Every writer of workos.events holds it until its commit: so `seq` grows in the order of commits. */
-const SEQ_LOCK = sql.raw("select pg_advisory_xact_lock(5276001002)");
+/**
+ * Every writer of workos.events holds the lock until its commit: so `seq` grows in the order of commits. A writer that
+ * is frozen in the middle loses it, and its transaction, after ten seconds.
+ */
+const SEQ_LOCK = sql.raw(
+  "set local idle_in_transaction_session_timeout = '10s'; select pg_advisory_xact_lock(5276001002)",
+);
 
 /** The one door to the tables. Everything that goes wrong comes out as a Trouble. */
 export function createStore(pool: pg.Pool): Store {

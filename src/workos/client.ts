@@ -25,8 +25,8 @@ export interface ClientOptions {
 const LARGEST_PAGE_BYTES = 64 * 1024 * 1024;
 /** A single event may be: jsonb's own limit is close to this. */
 const LARGEST_EVENT_BYTES = 256 * 1024 * 1024;
-/** How far ahead of both clocks, the API's and ours, an event may be. */
-const EARLY_MS = 86_400_000;
+/** How far ahead of both clocks, the API's and ours, an event may be: clocks differ. */
+const EARLY_MS = 2 * 3_600_000;
 const DECADES_MS = 1e12;
 const LARGEST_ERROR_BYTES = 1024 * 1024;
 

@@ -105,7 +105,10 @@ function classifyParameter(query: URLSearchParams, body: ErrorBody): Omit<Troubl
   if (query.has("range_start") && mentions(body, "range_start")) return { code: "range_start_rejected" };
   const otherField = fields.some((field) => field !== "" && !/after|cursor/.test(field));
   if (query.has("after") && !otherField && body.code !== "invalid_events_request") {
-    return { code: "cursor_rejected" };
+    return {
+      code: "cursor_rejected",
+      hint: "the cursor is given up for its time; if this lasts, check WORKOS_BASE_URL",
+    };
   }
   return {
     code: "api_refused",

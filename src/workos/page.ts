@@ -6,7 +6,7 @@ import { elementTexts, memberTexts } from "./json-text.ts";
 
 const PageBody = z.object({
   data: z.array(z.unknown()),
-  list_metadata: z.object({ after: z.string().nullish() }).nullish(),
+  list_metadata: z.object({ after: z.unknown() }).nullish().catch(undefined),
 });
 
 /** Fields of an event that have a column, or carry nothing. Everything else goes to `extra`. */
@@ -116,7 +116,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
 function requireAscending(events: readonly MirroredEvent[]): Instant | undefined {
   let last: Instant | undefined;
   for (const event of events) {
-    if (last !== undefined && event.createdAt < last) {
+    if (last !== undefined && millisecondOf(event.createdAt) < millisecondOf(last)) {
       throw pageTrouble(
         "page_not_ascending",
         `the answer is not in ascending order: ${event.id} (${event.createdAt}) comes after an event of ${last}`,
@@ -125,6 +125,11 @@ function requireAscending(events: readonly MirroredEvent[]): Instant | undefined
     last = laterOf(last ?? event.createdAt, event.createdAt);
   }
   return last;
+}
+
+/** A list may be sorted by milliseconds, though some of its events show microseconds. */
+function millisecondOf(instant: Instant): string {
+  return instant.slice(0, 23);
 }
 
 function pageTrouble(code: string, message: string, cause?: unknown): Trouble {

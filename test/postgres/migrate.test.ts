@@ -6,7 +6,6 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { getTableConfig } from "drizzle-orm/pg-core";
-import pg from "pg";
 import { expect, test } from "vitest";
 import { createPool } from "../../src/postgres/connect.ts";
 import { applyMigrations, readMigrationState } from "../../src/postgres/migrate.ts";
@@ -76,7 +75,7 @@ test("a role that may not create anything has nothing to do in a migrated databa
     grant usage on schema workos to ${role};
     grant select on workos.__drizzle_migrations to ${role}`);
   const url = Object.assign(new URL(database.url), { username: role, password: "reader" });
-  const pool = new pg.Pool({ connectionString: url.href });
+  const pool = createPool({ url: url.href, applicationName: "test" });
   try {
     expect(await applyMigrations(pool, folder)).toBe(0);
     await using copy = await copyMigrations();

@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { fileURLToPath } from "node:url";
-import pg from "pg";
 import { expect, test } from "vitest";
 import type { EventPage, Gap, MirroredEvent } from "../../src/event.ts";
+import { createPool } from "../../src/postgres/connect.ts";
 import { applyMigrations, readMigrationState } from "../../src/postgres/migrate.ts";
 import { readReport, readServerVersion, requirePrivileges } from "../../src/postgres/report.ts";
 import { createStore } from "../../src/postgres/store.ts";
@@ -34,7 +34,7 @@ async function createRole({ pool, url }: TestDatabase) {
   const name = `Mirror-${randomBytes(8).toString("hex")}`;
   await pool.query(`create role "${name}" login password 'secret'`);
   const itsUrl = Object.assign(new URL(url), { username: name, password: "secret" });
-  const itsPool = new pg.Pool({ connectionString: itsUrl.href });
+  const itsPool = createPool({ url: itsUrl.href, applicationName: "test" });
   return {
     name: `"${name}"`,
     pool: itsPool,
@@ -150,7 +150,7 @@ test("reports what the tables hold, in UTC whatever the server's zone is", async
   await using database = await migratedDatabase();
   const url = new URL(database.url);
   url.searchParams.set("options", "-c timezone=Asia/Kolkata -c datestyle=German");
-  const pool = new pg.Pool({ connectionString: url.href });
+  const pool = createPool({ url: url.href, applicationName: "test" });
   const store = createStore(pool);
   const filtered = { environment: "production", filter: { organizationId: "org_1" } };
   await store.savePage(filtered, pageOf([eventOf("event_2")]), { from: undefined, to: { at }, gap });

@@ -285,7 +285,7 @@ test.each(["read committed", "serializable"])(
     await using database = await migratedDatabase();
     const { rows } = await database.pool.query<{ name: string }>("select current_database() as name");
     await database.pool.query(`alter database ${rows[0]?.name} set default_transaction_isolation = '${isolation}'`);
-    const pool = new pg.Pool({ connectionString: database.url });
+    const pool = createPool({ url: database.url, applicationName: "test" });
     const store = createStore(pool);
     const writers = ["a", "b", "c", "d"];
     let from: Position | undefined;

@@ -17,6 +17,8 @@ export interface MirrorSettings {
   filter?: EventFilter;
   sinceDays?: number;
   pageSize?: number;
+  /** The API's, if not said otherwise. */
+  ownClock?: () => number;
 }
 
 /** A mirror in this process, between a simulated API and a migrated database of its own. */
@@ -52,6 +54,7 @@ export class MirrorBench implements AsyncDisposable {
       }),
       store: createStore(this.#pool),
       startAt: (now) => addMs(now, -sinceDays * DAY),
+      ownClock: settings.ownClock ?? (() => api.options.now()),
     });
   }
 

@@ -35,6 +35,7 @@ const defaults: SimulatedApiSettings = {
   latencyMs: 0,
   holdBackMs: 0,
   windowDays: 30,
+  cursorWindow: "cursor",
   retentionDays: 90,
   order: "honours",
   unknownCursor: "reject",

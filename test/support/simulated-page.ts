@@ -98,6 +98,9 @@ function narrow(stretch: Stretch, { older, newer }: Cursors, list: EventList, qu
   if (rules.windowDays === null) return stretch;
   const length = rules.windowDays * dayMs;
   const timeAt = (place: number | null) => (place === null ? undefined : list.at(place)?.timeMs);
+  if (older !== null && query.rangeStart === null && rules.cursorWindow === "present") {
+    return { ...stretch, low: Math.max(stretch.low, list.firstAtOrAfter(rules.now() - length)) };
+  }
   if (stretch.upwards || query.rangeStart !== null) {
     const edge = retentionEdge(rules);
     const oldestKept = timeAt(list.firstAtOrAfter(edge)) ?? edge;

@@ -6,6 +6,8 @@ export interface ApiRules {
   holdBackMs: number;
   /** How much time one answer may span; null: any. */
   windowDays: number | null;
+  /** Where that time begins for a cursor without a range: at the cursor's event, or so long before the present. */
+  cursorWindow: "cursor" | "present";
   /** How long events are kept; null: for ever. */
   retentionDays: number | null;
   /** `ignores`: lists oldest first whatever was asked for. */

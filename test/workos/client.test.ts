@@ -165,7 +165,7 @@ test.each(met)(
     const fetchPage = clientOf(api, { timeoutMs: 500 });
     const began = performance.now();
     const { kind, code, status, retryAfterMs } = await troubleOf(fetchPage());
-    expect(performance.now() - began).toBeLessThan(1500);
+    expect(performance.now() - began).toBeLessThan(3000);
     expect({ kind, code, status, retryAfterMs }).toEqual({
       kind: "passing",
       status: undefined,

@@ -123,14 +123,15 @@ test.concurrent("ends a request that waits for its place at once when told to st
   expect([api.requests.length, api.maxInWindow(1000)]).toEqual([4, 2]);
 });
 
-test.concurrent("sends nothing at all when told to stop before", async () => {
+test.concurrent("sends nothing when told to stop before, and does not wait for a place to say so", async () => {
+  const limiter = createLimiter({ requests: 1, perMs: 3_600_000 });
   const reason = new Error("SIGTERM");
-  let sent = false;
-  const request = async () => {
-    sent = true;
-  };
-  await expect(createLimiter(LIMIT)(request, AbortSignal.abort(reason))).rejects.toBe(reason);
-  expect(sent).toBe(false);
+  const sent: string[] = [];
+  const send = (what: string, signal: AbortSignal) => limiter(async () => sent.push(what), signal);
+  await expect(send("with a place", AbortSignal.abort(reason))).rejects.toBe(reason);
+  await send("the only one", NEVER);
+  await expect(send("without a place", AbortSignal.abort(reason))).rejects.toBe(reason);
+  expect(sent).toEqual(["the only one"]);
 });
 
 test.concurrent("keeps the program alive while a request waits for its place, and not a moment longer", async () => {
@@ -141,6 +142,7 @@ test.concurrent("keeps the program alive while a request waits for its place, an
     const done = performance.now();
     process.on("exit", () => console.log(performance.now() - done < 500));`;
   const url = new URL("../../src/workos/rate-limit.ts", import.meta.url).href;
-  const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "--eval", program, "--", url]);
+  const args = ["--input-type=module", "--eval", program, "--", url];
+  const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 15_000 });
   expect(stdout).toBe("first\nsecond\ntrue\n");
 });
