@@ -74,8 +74,10 @@ function checkDatabaseUrl(url: string): string | undefined {
 }
 
 /** A bare / ? or # in a password ends the host there, and the rest would be logged as the database's name. */
-function hidesUser({ pathname, search, hash }: URL): boolean {
-  return hash !== "" || `${pathname}${search}`.includes("@");
+function hidesUser({ username, pathname, search, hash }: URL): boolean {
+  const settings = search.slice(1).split("&");
+  const isOdd = settings.some((setting) => setting.includes("@") && (username === "" || !setting.includes("=")));
+  return hash !== "" || pathname.includes("@") || isOdd;
 }
 
 function isDecodable(url: string): boolean {

@@ -91,7 +91,7 @@ test("explains itself on request: every verb and every variable, exit 0, on stan
 
 const mistakes: [args: string[], said: string][] = [
   [["--sinse"], "unknown option '--sinse'"],
-  [["snyc"], "too many arguments"],
+  [["snyc"], "unknown command 'snyc'"],
   [["sync", "now"], "too many arguments for 'sync'"],
   [["status", "--jsn"], "Did you mean --json?"],
   [["backfill"], "required option '--since <time>' not specified"],

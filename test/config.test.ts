@@ -161,6 +161,7 @@ const bad: [name: string, values: string[], mistake: string][] = [
   ],
   ["DATABASE_URL", ["postgres://u:p#w@db/x", "postgres://u:12#w@db/x", "postgres://u:p%w@db/x"], databaseUrl],
   ["DATABASE_URL", ["postgres://u:p/w@db/x", "postgres://u:12/w@db/x", "postgres://u:12?w@db/x"], databaseUrl],
+  ["DATABASE_URL", ["postgres://u:a@b/c@db/x", "postgres://u:a@b?c@db/x", "postgres://u:p%FF%FE@db/x"], databaseUrl],
   ["SYNC_SINCE", ["yesterday", "90", "-1d", "2026-02-30", "2026-08-01T25:00:00Z", "1y", "99999999999999d"], since],
   [
     "SYNC_SINCE",

@@ -218,3 +218,23 @@ function indexesOf(table: Parameters<typeof getTableConfig>[0]): Index[] {
 function byName(a: Index, b: Index): number {
   return String(a.name) < String(b.name) ? -1 : 1;
 }
+
+test("refuses a database whose encoding can't hold every event, before it creates anything", async () => {
+  await using database = await createTestDatabase();
+  const name = `latin1_${randomBytes(8).toString("hex")}`;
+  await database.pool.query(`create database ${name} encoding 'LATIN1' locale 'C' template template0`);
+  const url = new URL(database.url);
+  url.pathname = name;
+  const pool = createPool({ url: url.href, applicationName: "test" });
+  try {
+    await expect(applyMigrations(pool, folder)).rejects.toMatchObject({
+      message: "the database's encoding is LATIN1, which can't hold every event",
+      kind: "fatal",
+      code: "encoding_refused",
+    });
+    expect((await pool.query("select to_regnamespace('workos') as schema")).rows).toEqual([{ schema: null }]);
+  } finally {
+    await pool.end();
+    await database.pool.query(`drop database ${name} with (force)`);
+  }
+});
