@@ -1,7 +1,7 @@
-import { earlierOf, type Instant, instantOf, laterOf, msOf } from "./instant.ts";
+import { earlierOf, type Instant, instantOf, msOf } from "./instant.ts";
 import { Trouble } from "./trouble.ts";
 
-/** Clocks further apart than this can't both be taken for the present. */
+/** A clock further ahead than this is not taken for the present. */
 const DISAGREEMENT_MS = 86_400_000;
 
 /** The API's present, which is what its windows and its retention go by, beside this machine's own. */
@@ -34,11 +34,11 @@ export class ApiClock {
     return earlierOf(apiTime, instantOf(this.#ownMs()));
   }
 
-  /** Throws when the clocks are days apart and `isTrue` of only one of them. */
+  /** Throws when the API's clock is days ahead of ours, and `isTrue` of its present only. */
   requireAgreement(apiTime: Instant, isTrue: (now: Instant) => boolean): void {
     const own = instantOf(this.#ownMs());
-    const apartMs = msOf(laterOf(apiTime, own)) - msOf(earlierOf(apiTime, own));
-    if (apartMs < DISAGREEMENT_MS || isTrue(apiTime) === isTrue(own)) return;
+    const isAhead = msOf(apiTime) - msOf(own) > DISAGREEMENT_MS;
+    if (!isAhead || !isTrue(apiTime) || isTrue(own)) return;
     throw new Trouble(`this machine's clock (${own}) and the API's (${apiTime}) are days apart`, {
       kind: "passing",
       code: "clocks_disagree",

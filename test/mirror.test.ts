@@ -97,6 +97,29 @@ test("says so and goes on by time when the API no longer knows the cursor", asyn
   await expectMirrored(bench.database.pool, bench.api.events);
 });
 
+test("a way around the cursor that fails is a failure, to be backed off from, and is told once it has led somewhere", async () => {
+  await using bench = await setUp({ events: history({ fromDaysAgo: 5, count: 30 }), sinceDays: 10 });
+  await bench.toHead();
+  await bench.database.pool.query("update workos.cursors set after = 'event_forgotten'");
+  bench.api.fail(faults.serverError(), { times: 2, when: ({ query }) => query.has("range_start") });
+  await expect(bench.step()).rejects.toMatchObject({ kind: "passing", code: "api_failing" });
+  await expect(bench.step()).rejects.toMatchObject({ kind: "passing", code: "api_failing" });
+  expect(newsCodes(await bench.toHead())).toEqual(["cursor_rejected"]);
+});
+
+test("starts, though the API's clock jumps from answer to answer", async () => {
+  await using bench = await setUp({
+    events: history({ fromDaysAgo: 5, count: 30 }),
+    sinceDays: 10,
+    ownClock: () => NOW,
+  });
+  let answers = 0;
+  bench.api.options.now = () => NOW + (answers++ % 2) * 10_000;
+  const steps = await bench.toHead();
+  expect(newsCodes(steps).filter((code) => code === "clock_differs").length).toBeLessThanOrEqual(1);
+  await expectMirrored(bench.database.pool, bench.api.events);
+});
+
 test("notices an API that ignores a cursor it does not know and answers from the beginning", async () => {
   await using bench = await setUp({ events: history({ fromDaysAgo: 40, count: 500 }), unknownCursor: "ignore" });
   await bench.toHead();
@@ -176,6 +199,16 @@ test("moves no window by a clock that is days off, and says so", async () => {
   await expect(wrong.toHead()).rejects.toMatchObject({ kind: "passing", code: "clocks_disagree" });
   expect(await position(bench)).toEqual(before);
   await wrong.kill();
+});
+
+test("goes by the API's clock when that is months behind this machine's", async () => {
+  const events = history({ fromDaysAgo: 80, count: 300 });
+  await using bench = await setUp({ events, ownClock: () => NOW + 100 * DAY });
+  await bench.toHead();
+  bench.api.emit(3);
+  await bench.toHead();
+  await expectMirrored(bench.database.pool, bench.api.events);
+  expect(await gaps(bench)).toEqual([]);
 });
 
 test("begins where SYNC_SINCE says", async () => {
