@@ -346,7 +346,7 @@ test("writes nothing at the head while nothing happens", async () => {
   expect((await bench.database.pool.query("select * from workos.cursors")).rows).toEqual(before.rows);
 });
 
-test("yields to another writer of the same cursor, and neither loses anything", async () => {
+test("two mirrors on one cursor lose nothing and store nothing twice", async () => {
   await using bench = await setUp({ events: history({ fromDaysAgo: 20, count: 900 }) });
   const other = bench.restart();
   await Promise.all([bench.toHead(), other.toHead()]);
@@ -354,6 +354,19 @@ test("yields to another writer of the same cursor, and neither loses anything", 
   await expectMirrored(bench.database.pool, bench.api.events);
   const { rows } = await bench.database.pool.query("select count(distinct seq)::int as count from workos.events");
   expect(rows).toEqual([{ count: 900 }]);
+});
+
+test("a mirror that was asleep yields to the one that went on meanwhile", async () => {
+  await using bench = await setUp({ events: history({ fromDaysAgo: 5, count: 350 }), sinceDays: 10 });
+  await bench.step();
+  const other = bench.restart();
+  await other.toHead();
+  await other.kill();
+  const there = await position(bench);
+  expect(await bench.step()).toMatchObject({ atHead: false, news: [{ code: "cursor_moved" }] });
+  expect(await position(bench)).toEqual(there);
+  expect(newsCodes(await bench.toHead())).toEqual([]);
+  await expectMirrored(bench.database.pool, bench.api.events);
 });
 
 interface SetUp extends SimulatedApiOptions, MirrorSettings {}
