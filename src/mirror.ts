@@ -178,9 +178,12 @@ export class Mirror {
       this.#untold.push(news); // it lasts, though what comes next may fail
       return true; // to another cursor: the filter is part of its key
     }
+    const readUpTo = pass.walk.position.at;
     const way = await pass.walk.wayAround(trouble, signal);
     if (way === undefined) return false;
-    this.#pass = pass;
+    // what a walk under way has to leave out now was not looked at when it began
+    const isNewGap = code === "range_start_rejected" && pass.gapChecked;
+    this.#pass = isNewGap ? { ...pass, readUpTo, gapChecked: false } : pass;
     detours.push(way);
     return true;
   }

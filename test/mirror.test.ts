@@ -168,9 +168,31 @@ test("opens no gap at a first start, whatever this machine's clock says", async 
 
 test("records as a gap what SYNC_SINCE asks for and the API has forgotten", async () => {
   await using bench = await setUp({ events: history({ fromDaysAgo: 5, count: 30 }), sinceDays: 200 });
+  bench.api.options.now = () => NOW + bench.api.requests.length * 1000; // the edge moves on while one walks
   await bench.toHead();
-  expect(await gaps(bench)).toMatchObject([{ range_end: new Date(NOW - 90 * DAY) }]);
+  const recorded = await gaps(bench);
+  expect(recorded).toHaveLength(1);
+  expect(Number(recorded[0]?.range_end) - (NOW - 90 * DAY)).toBeLessThan(60_000);
   await expectMirrored(bench.database.pool, bench.api.events);
+});
+
+test("records as a gap what the API forgets in the middle of a walk", async () => {
+  const events = history({ fromDaysAgo: 89, count: 900 });
+  await using bench = await setUp({ events, staleStart: "refuse", sinceDays: 89 });
+  await bench.step();
+  const { rows } = await bench.database.pool.query("select count(*)::int from workos.events");
+  expect(rows).toEqual([{ count: 100 }]);
+  bench.api.options.now = () => NOW + 30 * DAY;
+  await bench.toHead();
+  const recorded = await gaps(bench);
+  expect(recorded).toHaveLength(1);
+  const [gap] = recorded;
+  const lost = ({ timeMs }: SimulatedEvent) => timeMs > Number(gap?.range_start) && timeMs < Number(gap?.range_end);
+  expect(events.filter(lost).length).toBeGreaterThan(50);
+  await expectMirrored(
+    bench.database.pool,
+    events.filter((event) => !lost(event)),
+  );
 });
 
 test("begins by the API's clock when this machine's is wrong", async () => {
