@@ -27,6 +27,8 @@ Environment (the README explains each):
   RATE_LIMIT                             requests/duration (100/10s)
   PAGE_SIZE                              events per request, 1-100 (100)
   REQUEST_TIMEOUT                        for headers and body together (30s)
+  CATCH_UP_CONCURRENCY                   slices of history read side by side, 1-50 (auto)
+  SWEEP_INTERVAL, SWEEP_WINDOW           how often the recent past is read once more, and how far back (10m, 15m; off)
   HTTP_HOST, HTTP_PORT                   /livez /readyz /status /metrics (0.0.0.0, 8080; off)
   LOG_LEVEL, LOG_FORMAT                  (info) (json; pretty on a terminal)
 

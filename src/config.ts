@@ -19,6 +19,10 @@ export interface Config {
   rateLimit: { requests: number; perMs: number };
   pageSize: number;
   requestTimeoutMs: number;
+  /** How many slices of history are read side by side. */
+  catchUpConcurrency: number | "auto";
+  /** Undefined: no sweeps. */
+  sweep: { intervalMs: number; windowMs: number } | undefined;
   /** Undefined: no HTTP. */
   http: { host: string; port: number } | undefined;
   logLevel: string;
@@ -70,6 +74,8 @@ export function parseConfig(sources: ConfigSources): Config {
     rateLimit: data.RATE_LIMIT,
     pageSize: data.PAGE_SIZE,
     requestTimeoutMs: data.REQUEST_TIMEOUT,
+    catchUpConcurrency: data.CATCH_UP_CONCURRENCY,
+    sweep: data.SWEEP_INTERVAL === "off" ? undefined : { intervalMs: data.SWEEP_INTERVAL, windowMs: data.SWEEP_WINDOW },
     http: data.HTTP_PORT === "off" ? undefined : { host: data.HTTP_HOST, port: data.HTTP_PORT },
     logLevel: data.LOG_LEVEL,
     logFormat: data.LOG_FORMAT,
@@ -105,6 +111,18 @@ function schemaFor({ env, now }: ConfigSources) {
     RATE_LIMIT: z.string().default("100/10s").transform(toRateLimit),
     PAGE_SIZE: wholeNumber(1, 100).default(100),
     REQUEST_TIMEOUT: durationBetween("1s", "10m", "30s"),
+    CATCH_UP_CONCURRENCY: z
+      .string()
+      .regex(/^(auto|[1-9]|[1-4]\d|50)$/, "must be auto or a whole number between 1 and 50")
+      .default("auto")
+      .transform((text) => (text === "auto" ? text : Number(text))),
+    SWEEP_INTERVAL: z
+      .union(
+        [z.literal("off"), durationBetween("1s", "1d", "10m")],
+        "must be off or a duration between 1s and 1d, such as 10m",
+      )
+      .default(600_000),
+    SWEEP_WINDOW: durationBetween("1s", "30d", "15m"),
     HTTP_HOST: z.string().default("0.0.0.0"),
     HTTP_PORT: z.union([z.literal("off"), wholeNumber(0, 65_535)], "must be a port number or off").default(8080),
     LOG_LEVEL: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(", ")}`).default("info"),

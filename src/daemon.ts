@@ -5,12 +5,13 @@ import { createMetrics } from "./http/metrics.ts";
 import { startHttp } from "./http/server.ts";
 import { instantOf } from "./instant.ts";
 import { Journal } from "./journal.ts";
-import { Mirror, type Step } from "./mirror.ts";
+import { Mirror } from "./mirror.ts";
 import { type Context, createParts } from "./parts.ts";
 import { poll, type Rest } from "./poll.ts";
 import { createLeader, lockName } from "./postgres/leader.ts";
 import { applyMigrations } from "./postgres/migrate.ts";
 import { Status } from "./status.ts";
+import type { Step } from "./step.ts";
 import { messageOf, Trouble } from "./trouble.ts";
 
 export interface DaemonContext extends Context {
@@ -41,6 +42,9 @@ export async function runDaemon(config: Config, context: DaemonContext, once: bo
     fetchPage: parts.fetchPage,
     store: timed(parts.store, metrics.commitDone),
     startAt: config.startAt,
+    // the head is looked at beside history, unless the head is all that is wanted in the end
+    reading: once ? parts.reading : { ...parts.reading, pollIntervalMs: config.pollIntervalMs },
+    sweep: once ? undefined : config.sweep,
   });
   const http = once ? undefined : await openHttp(config, status, metrics, log);
   journal.start();
@@ -51,10 +55,10 @@ export async function runDaemon(config: Config, context: DaemonContext, once: bo
         status.migrated = true;
         if (!once && !(await leader.hold())) {
           mirror.reset();
-          return { atHead: true, restMs: Math.min(config.pollIntervalMs, STANDBY_MS) };
+          return { rest: true, restMs: Math.min(config.pollIntervalMs, STANDBY_MS) };
         }
         const step = await mirror.step(stop);
-        return { atHead: step.atHead, step };
+        return { rest: step.rest, step };
       },
       intervalMs: config.pollIntervalMs,
       once,
@@ -63,6 +67,7 @@ export async function runDaemon(config: Config, context: DaemonContext, once: bo
       onFailure: (failure) => {
         // the tables may be gone, or of another version
         if (failure.trouble.code === "postgres_refused") status.migrated = false;
+        status.position ??= mirror.position;
         journal.failure(failure);
       },
     });
@@ -108,12 +113,12 @@ async function migrate(
   if (applied > 0) log.info({ applied }, "migrations applied");
 }
 
-function timed(store: Store, commitDone: (seconds: number) => void): Pick<Store, "readPosition" | "savePage"> {
+function timed(store: Store, commitDone: (seconds: number) => void): Store {
   return {
-    readPosition: store.readPosition,
-    savePage: async (...page) => {
+    ...store,
+    savePages: async (...pages) => {
       const started = performance.now();
-      const saved = await store.savePage(...page);
+      const saved = await store.savePages(...pages);
       commitDone((performance.now() - started) / 1000);
       return saved;
     },

@@ -27,6 +27,8 @@ export interface PageRequest {
   from: { after: string } | { rangeStart: Instant };
   /** Exclusive. */
   rangeEnd?: Instant;
+  /** Gives way to others, and leaves them so many places of each window of the rate limit. */
+  background?: { leave: number };
 }
 
 /**
@@ -64,6 +66,12 @@ export interface EventPage {
   received: number;
   /** Whether it holds as many elements as were asked for, so that more may follow. */
   full: boolean;
+  /** Whether the API said that nothing follows. */
+  last: boolean;
+  /** Of the body, decompressed. */
+  bytes: number;
+  /** From sending the request to having read its answer. */
+  tookMs: number;
   /** Where the page ends; absent for an empty page, and `at` where no event has a time. */
   end?: { after: string; at?: Instant };
   /** Path and query that were asked for. Holds no secret. */
@@ -88,11 +96,29 @@ export interface Gap {
   reason: string;
 }
 
+/** A row of workos.cursors: how far one range of time was read. */
+export interface Cursor {
+  /** Undefined: where the mirror began. */
+  rangeStart: Instant | undefined;
+  /** Exclusive. Undefined: it follows the present; every other one is a slice of history, done when it is reached. */
+  rangeEnd: Instant | undefined;
+  position: Position;
+  startedAt: Instant;
+}
+
 export interface Move {
+  /** Whose position it is: the end of the cursor's range. */
+  rangeEnd: Instant | undefined;
   /** The stored position that was read; undefined when there was none. */
   from: Position | undefined;
   to: Position;
   gap?: Gap;
+}
+
+/** Pages that follow one another, and what they move. */
+export interface Save {
+  pages: readonly EventPage[];
+  move: Move;
 }
 
 export interface SavedEvents {
@@ -104,7 +130,7 @@ export interface SavedEvents {
   quarantined: number;
 }
 
-export interface SavedPage extends SavedEvents {
+export interface SavedPages extends SavedEvents {
   /** False when another writer had moved the cursor meanwhile: then nothing was written. */
   moved: boolean;
   /** The part of the move's gap that was not recorded before. */
@@ -113,9 +139,14 @@ export interface SavedPage extends SavedEvents {
 
 /** The one door to the tables. Everything that goes wrong comes out as a Trouble. */
 export interface Store {
-  readPosition: (key: CursorKey) => Promise<Position | undefined>;
-  /** Writes a page and moves the cursor from where it was read, both or neither. */
-  savePage: (key: CursorKey, page: EventPage, move: Move) => Promise<SavedPage>;
+  /** The one that follows the present is the last. Empty when nothing was mirrored yet. */
+  readCursors: (key: CursorKey) => Promise<Cursor[]>;
+  /** Writes pages and moves each cursor from where it was read, both or neither; all in one transaction. */
+  savePages: (key: CursorKey, saves: readonly Save[]) => Promise<SavedPages[]>;
+  /** Cuts a cursor's range at an instant ahead of its position. False when another writer had moved it meanwhile. */
+  splitCursor: (key: CursorKey, cursor: Cursor, at: Instant) => Promise<boolean>;
+  /** Forgets the slices of history when all of them are done. */
+  forgetHistory: (key: CursorKey) => Promise<void>;
   /** Writes a page without touching any cursor. */
   saveEvents: (environment: string, page: EventPage) => Promise<SavedEvents>;
 }

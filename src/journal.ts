@@ -1,9 +1,11 @@
 import type { Logger } from "pino";
+import { sentenceOf } from "./history.ts";
 import { instantOf } from "./instant.ts";
-import type { Step } from "./mirror.ts";
 import type { News } from "./news.ts";
+import { RETENTION_MS } from "./position.ts";
 import type { Failure } from "./retry.ts";
 import type { State, Status } from "./status.ts";
+import { countOf, type Step, type StepSaved } from "./step.ts";
 import { messageOf, Trouble } from "./trouble.ts";
 
 const HEARTBEAT_MS = 60_000;
@@ -32,6 +34,8 @@ export class Journal {
   #failingSince: number | undefined;
   #toldTrouble: { code: string; at: number } | undefined;
   #lastStep: Step | undefined;
+  /** The share of the retention that was told last. */
+  #toldRetention = 0;
   #heartbeatInserted = 0;
   #heartbeat: NodeJS.Timeout | undefined;
 
@@ -54,12 +58,11 @@ export class Journal {
   step(step: Step): void {
     const now = instantOf(Date.now());
     this.#lastStep = step;
-    this.#status.turned(now, step.atHead ? this.#restMs : 0);
-    this.#status.succeeded(step.position, step.atHead, now);
+    this.#status.turned(now, step.rest ? this.#restMs : 0);
+    this.#status.succeeded(step, now);
     this.#recovered();
     for (const news of step.news) logNews(this.#log, news);
-    if (step.saved !== undefined) this.#count(step.saved.inserted, step.saved.updated);
-    if (step.saved !== undefined) this.#status.stored(step.saved);
+    if (step.saved !== undefined) this.#count(step.saved);
     const changed = this.#enter(step.atHead ? "caught_up" : this.#stateWhileReading());
     if (step.atHead || performance.now() - this.#tally.since > PROGRESS_MS) this.#tellStored(step);
     if (changed && step.atHead) {
@@ -85,6 +88,7 @@ export class Journal {
     this.#status.failed(trouble, failures, now);
     this.#enter(trouble.kind === "refused" ? "refused" : "failing");
     this.#failingSince ??= performance.now();
+    this.#warnOfRetention();
     const refused = trouble.kind === "refused";
     const again = this.#toldTrouble?.code === trouble.code;
     const patienceMs = refused ? STILL_REFUSED_MS : STILL_FAILING_MS;
@@ -109,13 +113,15 @@ export class Journal {
     const downSeconds = seconds(performance.now() - this.#failingSince);
     this.#failingSince = undefined;
     this.#toldTrouble = undefined;
+    this.#toldRetention = 0;
     this.#log.info({ downSeconds }, "recovered");
   }
 
-  #count(inserted: Map<string, number>, updated: number): void {
-    this.#tally.pages += 1;
-    this.#tally.updated += updated;
-    for (const count of inserted.values()) this.#tally.inserted += count;
+  #count(saved: StepSaved): void {
+    this.#status.stored(saved);
+    this.#tally.pages += saved.pages;
+    this.#tally.updated += saved.updated;
+    this.#tally.inserted += countOf(saved.inserted);
   }
 
   #tellStored(step: Step): void {
@@ -129,8 +135,23 @@ export class Journal {
       at: step.position.at,
       cursor: step.position.after,
       requestId: step.requestId,
+      ...(step.history === undefined ? {} : { history: sentenceOf(step.history) }),
     };
     this.#log.info(fields, this.#status.state === "catching_up" ? "catching up" : "stored");
+  }
+
+  /** While nothing comes in, the API's retention runs out: told once at half of it, and once more near its end. */
+  #warnOfRetention(): void {
+    const isFailing = this.#status.state === "failing" || this.#status.state === "refused";
+    const leftSeconds = this.#status.unrecoverableInSeconds(instantOf(Date.now()));
+    if (!isFailing || leftSeconds === undefined) return;
+    const passed = 1 - (leftSeconds * 1000) / RETENTION_MS;
+    const alarm = ALARMS.find(({ share }) => passed >= share);
+    if (alarm === undefined || alarm.share <= this.#toldRetention) return;
+    this.#toldRetention = alarm.share;
+    const days = Math.max(0, Math.floor(leftSeconds / 86_400));
+    const fields = { code: "unrecoverable_soon", days, position: this.#status.position };
+    this.#log[alarm.level](fields, `events become unrecoverable in ${days} days: the API keeps them for 90`);
   }
 
   #beat(): void {
@@ -138,9 +159,16 @@ export class Journal {
     const stored = status.inserted - this.#heartbeatInserted;
     this.#heartbeatInserted = status.inserted;
     const lagSeconds = status.lagSeconds(instantOf(Date.now()));
+    this.#warnOfRetention();
     this.#log.info({ state: status.state, lagSeconds, storedLastMinute: stored, position: status.position }, "alive");
   }
 }
+
+/** The share of the API's retention that has passed, and how loudly it is told. */
+const ALARMS = [
+  { share: 0.8, level: "error" },
+  { share: 0.5, level: "warn" },
+] as const;
 
 export function fieldsOf(trouble: Trouble): Record<string, unknown> {
   const { code, hint, status, requestId, cause } = trouble;

@@ -1,64 +1,36 @@
 import { ApiClock } from "./api-clock.ts";
-import {
-  type CursorKey,
-  type EventPage,
-  type FetchPage,
-  type Gap,
-  type Position,
-  type SavedPage,
-  type Store,
-  samePosition,
-} from "./event.ts";
+import type { FetchPage, Position, Save, SavedEvents, SavedPages, Store } from "./event.ts";
 import type { EffectiveFilter } from "./filter.ts";
-import { addMs, earlierOf, type Instant, laterOf } from "./instant.ts";
+import { addMs, earlierOf, type Instant } from "./instant.ts";
 import type { News } from "./news.ts";
-import { retentionEdge } from "./position.ts";
+import { Pass } from "./pass.ts";
+import type { ReadingOptions, Taken } from "./reading.ts";
+import type { ReadPage, Slice } from "./slice.ts";
+import { countOf, newsOf, newsOfLate, newsOfWindow, type Step, savedOf } from "./step.ts";
 import { Trouble } from "./trouble.ts";
-import { Walk } from "./walk.ts";
 
 export interface MirrorParts {
   environment: string;
   filter: EffectiveFilter;
   fetchPage: FetchPage;
-  store: Pick<Store, "readPosition" | "savePage">;
+  store: Store;
   /** Where a mirror without a cursor begins, given the API's present. */
   startAt: (now: Instant) => Instant;
+  reading: Omit<ReadingOptions, "signal">;
+  /** How often the recent past is read once more, and how late an event may turn up to be found by that. */
+  sweep?: { intervalMs: number; windowMs: number } | undefined;
   /** This machine's clock, in ms since the epoch; Date.now but in tests. */
   ownClock?: () => number;
 }
 
-export interface Step {
-  /** There is nothing newer to be had now: time to rest. */
-  atHead: boolean;
-  /** How far the mirror has read. */
-  position: Position;
-  saved?: SavedPage;
-  requestId?: string | undefined;
-  news: readonly News[];
-}
-
-/** A walk from the stored cursor to the head, as far as the database is concerned. */
-interface Pass {
-  walk: Walk;
-  key: CursorKey;
-  /** What workos.cursors holds. */
-  stored: Position | undefined;
-  /** Everything before this instant was read, or was never wanted. */
-  readUpTo: Instant;
-  /** Whether what lies between that and the first page was looked at. */
-  gapChecked: boolean;
-}
-
-/** The time that may go by between choosing a start and reading there is not reported as a gap. */
-const START_TOLERANCE_MS = 3_600_000;
 /** A start that was chosen by a clock further off than this is chosen anew. */
 const SKEW_TOLERANCE_MS = 5_000;
 /** More ways around than these in one step lead nowhere: every event type, and then some. */
 const MOST_DETOURS = 150;
 
 /**
- * WHAT the mirror does: one step reads one page and saves it together with the position behind it. Every error leaves
- * the cursor where it is, and the next step reads it again.
+ * WHAT the mirror does: one step takes the pages that were read and saves them together with the positions behind them.
+ * Every error leaves the cursors where they are, and a later step reads on from there.
  */
 export class Mirror {
   readonly #parts: MirrorParts;
@@ -67,6 +39,9 @@ export class Mirror {
   #startedAgain = false;
   /** What is to be told with the next step that succeeds. */
   readonly #untold: News[] = [];
+  #sweepDueAt = 0;
+  /** The last sweep ended here. */
+  #sweptUpTo: Instant | undefined;
 
   constructor(parts: MirrorParts) {
     this.#parts = parts;
@@ -74,78 +49,149 @@ export class Mirror {
   }
 
   async step(signal: AbortSignal): Promise<Step> {
-    const detours: News[] = [];
-    for (;;) {
-      const pass = this.#pass ?? (await this.#begin());
-      this.#pass = pass;
-      try {
-        const step = await this.#take(pass, await pass.walk.read(signal), signal);
-        return { ...step, news: [...this.#untold.splice(0), ...detours, ...step.news] };
-      } catch (error) {
-        this.reset();
-        if (!(error instanceof Trouble) || signal.aborted || detours.length > MOST_DETOURS) throw error;
-        const isAround = await this.#goAround(error, pass, detours, signal);
-        if (!isAround) throw error;
+    for (let detours = 0; ; detours += 1) {
+      const { pass, taken } = await this.#read(signal);
+      if (taken.failure === undefined) {
+        const step = await this.#resetOnFailure(() => this.#take(pass, taken.pages));
+        return { ...step, news: [...this.#untold.splice(0), ...step.news] };
       }
+      const { slice, error } = taken.failure;
+      if (!(error instanceof Trouble) || signal.aborted || detours > MOST_DETOURS) throw error;
+      if (!(await this.#goAround(error, pass, slice, signal))) throw error;
     }
   }
 
-  /** Forgets everything that is not in the database, and gives up the page that is being asked for. */
+  /** Everything up to here is stored, as far as is known without asking. */
+  get position(): Position | undefined {
+    return this.#pass?.position;
+  }
+
+  /** Forgets everything that is not in the database, and gives up what is being asked for. */
   reset(): void {
-    this.#pass?.walk.stop();
+    this.#pass?.reading.stop();
     this.#pass = undefined;
   }
 
-  async #begin(): Promise<Pass> {
-    const { environment, filter, fetchPage, store, startAt } = this.#parts;
+  async #read(signal: AbortSignal): Promise<{ pass: Pass; taken: Taken }> {
+    return this.#resetOnFailure(async () => {
+      this.#pass ??= await this.#begin(signal);
+      const pass = this.#pass;
+      await this.#cut(pass);
+      return { pass, taken: await pass.reading.next() };
+    });
+  }
+
+  async #resetOnFailure<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      this.reset();
+      throw error;
+    }
+  }
+
+  async #begin(signal: AbortSignal): Promise<Pass> {
+    const { environment, filter, fetchPage, store, startAt, reading } = this.#parts;
     filter.tryAgain(Date.now());
     const key = { environment, filter: filter.current };
-    const stored = await store.readPosition(key);
-    const from = stored ?? { at: startAt(this.#clock.now()) };
-    const readUpTo = stored === undefined ? addMs(from.at, START_TOLERANCE_MS) : stored.at;
-    const walk = new Walk({ filter: key.filter, fetchPage, clock: this.#clock, from });
-    return { walk, key, stored, readUpTo, gapChecked: false };
+    const cursors = await store.readCursors(key);
+    const now = this.#clock.now();
+    const walking = { fetchPage, clock: this.#clock };
+    const pass = new Pass(key, cursors, { at: startAt(now), now }, walking, { ...reading, signal });
+    if (pass.isHistoryDone) this.#sweep(pass, now);
+    return pass;
   }
 
-  /** Saves the page, with the next one already on its way. */
-  async #take(pass: Pass, page: EventPage, signal: AbortSignal): Promise<Step> {
-    if (this.#startedByAWrongClock(pass, page.apiTime)) return this.#startAgain(pass);
-    const { walk, key } = pass;
-    const from = walk.position;
-    const lead = walk.follow(page);
-    if (lead === "ask again") return { atHead: false, position: from, news: [] };
-    if (lead !== "end") walk.prefetch(signal);
-    const saved = await this.#save(pass, page, walk.position);
-    if (saved?.moved === false) return this.#yieldToOtherWriter(from);
-
-    if (saved !== undefined) pass.stored = walk.position;
-    if (lead === "end") this.reset();
-    const news = this.#newsOfFilter();
-    if (lead !== "end" && lead.to.after === undefined) news.push(newsOfWindow(from, lead.to));
-    const step = { atHead: lead === "end", position: walk.position, requestId: page.requestId };
-    return saved === undefined ? { ...step, news } : { ...step, saved, news: [...news, ...newsOf(saved, key)] };
+  /** What turned up within the window behind a cursor is found by reading from that much before the last sweep's end. */
+  #sweep(pass: Pass, now: Instant): void {
+    const { sweep } = this.#parts;
+    const until = pass.storedHead?.at;
+    if (sweep === undefined || until === undefined || performance.now() < this.#sweepDueAt) return;
+    const from = addMs(earlierOf(this.#sweptUpTo ?? until, now), -sweep.windowMs);
+    this.#sweepDueAt = performance.now() + sweep.intervalMs;
+    this.#sweptUpTo = until;
+    if (from < until) pass.sweep(from, until);
   }
 
-  /** Undefined when there is nothing to write. */
-  async #save(pass: Pass, page: EventPage, to: Position): Promise<SavedPage | undefined> {
-    const { key, stored } = pass;
-    const edge = retentionEdge(this.#clock.passed(page.apiTime));
-    const isNews = page.received > 0 || (to.at >= edge && (stored === undefined || !samePosition(stored, to)));
-    if (!isNews) return undefined;
-    const gap = pass.gapChecked ? undefined : gapOf(pass, page, edge);
-    pass.gapChecked = true;
-    return this.#parts.store.savePage(key, page, { from: stored, to, ...(gap === undefined ? {} : { gap }) });
+  async #cut(pass: Pass): Promise<void> {
+    for (;;) {
+      const now = this.#clock.now();
+      const cut = pass.cut(now);
+      if (cut === undefined) return;
+      if (!(await this.#parts.store.splitCursor(pass.key, cut.cursor, cut.at))) return; // the next save tells of it
+      pass.split(cut.slice, cut.at, now);
+    }
+  }
+
+  async #take(pass: Pass, pages: readonly ReadPage[]): Promise<Step> {
+    for (const { page } of pages) {
+      if (this.#startedByAWrongClock(pass, page.apiTime)) return this.#startAgain(pass);
+    }
+    const saves = [...bySlice(pages)].flatMap(([slice, read]) => {
+      const save = pass.saveOf(slice, read, (apiTime) => this.#clock.passed(apiTime));
+      return save === undefined ? [] : [{ slice, save }];
+    });
+    const answers = await this.#savePages(
+      pass,
+      saves.map(({ save }) => save),
+    );
+    if (answers.some(({ moved }) => !moved)) return this.#yieldToOtherWriter(pass);
+    for (const { slice, save } of saves) pass.stored(slice, save.move.to);
+    const late = await this.#saveSwept(pass, pages);
+    const news = [
+      ...this.#newsOfFilter(),
+      ...pages.flatMap(newsOfWindow),
+      ...newsOf([...answers, ...late], pass.key.environment),
+    ];
+    const found = late.reduce((sum, { inserted }) => sum + countOf(inserted), 0);
+    if (found > 0) news.push(newsOfLate(found));
+    const step = await this.#endOfStep(pass, pages);
+    return { ...step, ...savedOf(answers, late, pages.length, found), news };
+  }
+
+  async #savePages({ key }: Pass, saves: readonly Save[]): Promise<SavedPages[]> {
+    return saves.length === 0 ? [] : this.#parts.store.savePages(key, saves);
+  }
+
+  /** Of what is read once more, everything new has turned up late. */
+  async #saveSwept(pass: Pass, pages: readonly ReadPage[]): Promise<SavedEvents[]> {
+    const saved: SavedEvents[] = [];
+    for (const { slice, page } of pages) {
+      if (slice.purpose !== "sweep") continue;
+      const { until } = slice.walk;
+      const events = page.events.filter(({ createdAt }) => until === undefined || createdAt < until);
+      saved.push(await this.#parts.store.saveEvents(pass.key.environment, { ...page, events }));
+    }
+    return saved;
+  }
+
+  async #endOfStep(pass: Pass, pages: readonly ReadPage[]): Promise<Omit<Step, "news">> {
+    const { reading } = pass;
+    const isHeadOver = reading.head?.hasEnded === true && reading.head.pages.length === 0;
+    pass.headReached ||= isHeadOver;
+    const last = pages.at(-1);
+    const step = {
+      atHead: pass.headReached && pass.isHistoryDone,
+      position: pass.position,
+      history: pass.isHistoryDone ? undefined : pass.progress(this.#clock.now()),
+      requestId: last?.page.requestId,
+    };
+    if (!isHeadOver || reading.others.length > 0) return { ...step, rest: false };
+    this.reset();
+    if (pass.progress(this.#clock.now()) !== undefined) await this.#parts.store.forgetHistory(pass.key);
+    // while the others were read, the head was left alone for a while
+    return { ...step, rest: !pass.hadOthers };
   }
 
   #startedByAWrongClock(pass: Pass, apiTime: Instant): boolean {
     const isOff = Math.abs(this.#clock.learn(apiTime)) > SKEW_TOLERANCE_MS;
-    return isOff && pass.stored === undefined && !this.#startedAgain;
+    return isOff && pass.storedHead === undefined && !this.#startedAgain;
   }
 
-  #startAgain({ walk }: Pass): Step {
+  #startAgain(pass: Pass): Step {
     this.reset();
     this.#startedAgain = true;
-    return { atHead: false, position: walk.position, news: [this.#newsOfClock()] };
+    return { rest: false, atHead: false, position: pass.position, news: [this.#newsOfClock()] };
   }
 
   #newsOfClock(): News {
@@ -154,10 +200,11 @@ export class Mirror {
     return { level: "warn", code: "clock_differs", message, fields };
   }
 
-  #yieldToOtherWriter(position: Position): Step {
+  #yieldToOtherWriter({ position }: Pass): Step {
     this.reset();
     const message = "another writer moved the cursor: nothing of this page was written, reading the cursor again";
-    return { atHead: false, position, news: [{ level: "info", code: "cursor_moved", message }] };
+    const news: News[] = [{ level: "info", code: "cursor_moved", message }];
+    return { rest: false, atHead: false, position, news };
   }
 
   #newsOfFilter(): News[] {
@@ -166,54 +213,29 @@ export class Mirror {
   }
 
   /** What the API refuses need not stop the mirror. False when there is no way around. */
-  async #goAround(trouble: Trouble, pass: Pass, detours: News[], signal: AbortSignal): Promise<boolean> {
+  async #goAround(trouble: Trouble, pass: Pass, slice: Slice, signal: AbortSignal): Promise<boolean> {
     const { code, apiTime } = trouble;
     if (code === "range_start_rejected" && apiTime !== undefined && this.#startedByAWrongClock(pass, apiTime)) {
-      this.#startedAgain = true;
-      detours.push(this.#newsOfClock());
+      this.#untold.push(...this.#startAgain(pass).news);
       return true;
     }
     const news = this.#parts.filter.adapt(trouble, Date.now());
     if (news !== undefined) {
       this.#untold.push(news); // it lasts, though what comes next may fail
-      return true; // to another cursor: the filter is part of its key
+      this.reset(); // to another cursor: the filter is part of its key
+      return true;
     }
-    const readUpTo = pass.walk.position.at;
-    const way = await pass.walk.wayAround(trouble, signal);
+    const readUpTo = slice.walk.position.at;
+    const way = await slice.walk.wayAround(trouble, signal);
     if (way === undefined) return false;
-    // what a walk under way has to leave out now was not looked at when it began
-    const isNewGap = code === "range_start_rejected" && pass.gapChecked;
-    this.#pass = isNewGap ? { ...pass, readUpTo, gapChecked: false } : pass;
-    detours.push(way);
+    if (code === "range_start_rejected") pass.leftOut(slice, readUpTo);
+    this.#untold.push(way);
     return true;
   }
 }
 
-/** The range that was to be read, but lies before what the API still has: `edge`, or where it let the walk begin. */
-function gapOf({ walk, readUpTo }: Pass, page: EventPage, edge: Instant): Gap | undefined {
-  const refused = walk.resumedAt !== undefined && walk.resumedAt >= edge;
-  const oldest = page.events[0]?.createdAt ?? edge;
-  const rangeEnd = refused ? laterOf(edge, walk.resumedAt ?? edge) : earlierOf(edge, oldest);
-  if (readUpTo >= rangeEnd) return undefined;
-  const reason = refused ? "the API refuses to start earlier" : "older than the 90 days that the API keeps";
-  return { rangeStart: readUpTo, rangeEnd, reason };
-}
-
-function newsOfWindow(from: Position, to: Position): News {
-  const message = "the API has nothing in this window: going on behind it";
-  return { level: "info", code: "window_empty", message, fields: { from: from.at, to: to.at } };
-}
-
-function newsOf(saved: SavedPage, key: CursorKey): News[] {
-  const news: News[] = [];
-  if (saved.gap !== undefined) {
-    const message = "events of this range can't be had from the API any more: recorded in workos.gaps";
-    news.push({ level: "error", code: "gap", message, fields: { ...saved.gap } });
-  }
-  if (saved.quarantined > 0) {
-    const message = "events that are not valid, or that jsonb can't hold: kept in workos.quarantined_events";
-    const fields = { environment: key.environment, count: saved.quarantined };
-    news.push({ level: "warn", code: "quarantined", message, fields });
-  }
-  return news;
+function bySlice(pages: readonly ReadPage[]): Map<Slice, ReadPage[]> {
+  const slices = new Map<Slice, ReadPage[]>();
+  for (const page of pages) slices.set(page.slice, [...(slices.get(page.slice) ?? []), page]);
+  return slices;
 }

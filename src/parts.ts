@@ -5,6 +5,7 @@ import type { FetchPage, Store } from "./event.ts";
 import { EffectiveFilter } from "./filter.ts";
 import { createPool, type DatabaseOptions } from "./postgres/connect.ts";
 import { createStore } from "./postgres/store.ts";
+import type { ReadingOptions } from "./reading.ts";
 import { checkKey, type Secret } from "./secrets.ts";
 import { messageOf, Trouble } from "./trouble.ts";
 import { EVENT_TYPES } from "./workos/catalogue.ts";
@@ -26,6 +27,7 @@ export interface Parts {
   store: Store;
   fetchPage: FetchPage;
   filter: EffectiveFilter;
+  reading: Omit<ReadingOptions, "signal">;
 }
 
 export function createParts(
@@ -50,6 +52,7 @@ export function createParts(
       ...options,
     }),
     filter: new EffectiveFilter(config.filter, EVENT_TYPES),
+    reading: { concurrency: config.catchUpConcurrency, rateLimit: config.rateLimit, pageSize: config.pageSize },
   };
 }
 

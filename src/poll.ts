@@ -3,7 +3,7 @@ import { type Failure, withRetry } from "./retry.ts";
 
 /** What a step says of itself: whether to rest after it, and how long if not as long as usual. */
 export interface Rest {
-  atHead: boolean;
+  rest: boolean;
   restMs?: number;
 }
 
@@ -11,7 +11,7 @@ export interface PollOptions<S extends Rest> {
   step: (signal: AbortSignal) => Promise<S>;
   /** From the beginning of one poll to the beginning of the next. */
   intervalMs: number;
-  /** Return at the head instead of resting there, and throw a refusal instead of asking again. */
+  /** Return instead of resting, and throw a refusal instead of asking again. */
   once: boolean;
   signal: AbortSignal;
   onStep: (step: S) => void;
@@ -29,7 +29,7 @@ export async function poll<S extends Rest>(options: PollOptions<S>): Promise<voi
       onFailure,
     });
     onStep(step);
-    if (!step.atHead) continue;
+    if (!step.rest) continue;
     if (once) return;
     await delay(Math.max(0, began + (step.restMs ?? intervalMs) - performance.now()), undefined, { signal });
     began = performance.now();

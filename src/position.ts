@@ -30,10 +30,9 @@ export function isOld(position: Position, now: Instant): boolean {
 export function requestFrom(
   position: Position,
   filter: EventFilter,
-  { now, until, byCursor = false }: { now: Instant; until?: Instant | undefined; byCursor?: boolean },
+  { now, byCursor = false }: { now: Instant; byCursor?: boolean },
 ): PageRequest {
-  const windowEnd = addMs(position.at, WINDOW_MS);
-  const rangeEnd = until === undefined ? windowEnd : earlierOf(until, windowEnd);
+  const rangeEnd = addMs(position.at, WINDOW_MS);
   return {
     filter,
     from: startOf(position, byCursor || !isOld(position, now)),

@@ -1,6 +1,8 @@
-import type { Position, SavedPage } from "./event.ts";
+import type { Position } from "./event.ts";
+import type { HistoryProgress } from "./history.ts";
 import { addMs, type Instant, laterOf, msOf } from "./instant.ts";
 import { RETENTION_MS } from "./position.ts";
+import type { Step, StepSaved } from "./step.ts";
 import type { Trouble } from "./trouble.ts";
 
 export const STATES = [
@@ -31,7 +33,10 @@ export class Status {
   state: State = "starting";
   since: Instant;
   migrated = false;
+  /** Everything up to here is stored. */
   position: Position | undefined;
+  /** Of what is caught up with beside the present. */
+  history: HistoryProgress | undefined;
   /** The last step that succeeded. */
   goodAt: Instant | undefined;
   /** When the head was last reached: everything until then is stored. */
@@ -43,7 +48,7 @@ export class Status {
   /** In a row. */
   failures = 0;
   lastTrouble: { trouble: Trouble; at: Instant } | undefined;
-  readonly counts = { pages: 0, updated: 0, quarantined: 0, gaps: 0, failures: 0 };
+  readonly counts = { pages: 0, updated: 0, quarantined: 0, gaps: 0, late_events: 0, failures: 0 };
   readonly insertedByType = new Map<string, number>();
   inserted = 0;
 
@@ -68,8 +73,9 @@ export class Status {
     this.restsUntil = addMs(now, restMs);
   }
 
-  succeeded(position: Position, atHead: boolean, now: Instant): void {
+  succeeded({ position, history, atHead }: Step, now: Instant): void {
     this.position = position;
+    this.history = history;
     this.goodAt = now;
     this.failures = 0;
     if (atHead) this.caughtUpAt = now;
@@ -81,11 +87,12 @@ export class Status {
     this.lastTrouble = { trouble, at: now };
   }
 
-  stored(saved: SavedPage): void {
-    this.counts.pages += 1;
+  stored(saved: StepSaved): void {
+    this.counts.pages += saved.pages;
     this.counts.updated += saved.updated;
     this.counts.quarantined += saved.quarantined;
-    if (saved.gap !== undefined) this.counts.gaps += 1;
+    this.counts.gaps += saved.gaps;
+    this.counts.late_events += saved.late;
     for (const [event, count] of saved.inserted) {
       const type = this.insertedByType.has(event) || this.insertedByType.size < MOST_TYPES ? event : "other";
       this.insertedByType.set(type, (this.insertedByType.get(type) ?? 0) + count);

@@ -11,18 +11,14 @@ export interface WalkOptions {
   clock: ApiClock;
   from: Position;
   /** Exclusive; without it the walk ends at the head. */
-  until?: Instant;
+  until?: Instant | undefined;
 }
 
-/** Where a page leads: on to a position, to the same question once more, or to the end of the walk. */
-export type Lead = { to: Position } | "ask again" | "end";
-
-/** What was asked for, and its answer: maybe still to come, while the page before it is being written. */
-interface Asked {
-  request: PageRequest;
-  page: Promise<EventPage>;
-  abort?: AbortController;
-}
+/**
+ * Where a page leads: on to a position, to the same question once more, or to the end of the walk. `atHead`: the API
+ * said that nothing follows yet.
+ */
+export type Lead = { to: Position; atHead: boolean } | "ask again" | "end";
 
 /**
  * Reads from a position on, page by page, past empty windows and around what the API refuses. It knows nothing of what
@@ -31,12 +27,13 @@ interface Asked {
 export class Walk {
   /** What is asked for next. */
   position: Position;
+  /** Exclusive; may come nearer while the walk is under way, but never behind its position. */
+  until: Instant | undefined;
   /** Set when the API refused to start any earlier. */
   resumedAt: Instant | undefined;
   readonly #options: WalkOptions;
-  #prefetched: Asked | undefined;
-  /** The question that was answered last was asked by cursor. */
-  #askedByCursor = false;
+  /** The question that was answered last. */
+  #asked: PageRequest | undefined;
   /** One instant holds more events than a page: up to here, only the cursor leads on. */
   #byCursorUntil: Instant | undefined;
   /** The API had nothing new behind this instant, and is being asked again. */
@@ -47,44 +44,31 @@ export class Walk {
   constructor(options: WalkOptions) {
     this.#options = options;
     this.position = options.from;
+    this.until = options.until;
   }
 
   /** The page at the position. Throws a Trouble for one that does not lead on from there. */
-  async read(signal: AbortSignal): Promise<EventPage> {
-    const { request, page } = this.#prefetched ?? this.#ask(signal);
-    this.#prefetched = undefined;
-    this.#askedByCursor = "after" in request.from;
-    const answer = await page;
-    requireProgress(answer, { position: this.position, byCursor: this.#askedByCursor });
-    return answer;
+  async read(signal: AbortSignal, background?: PageRequest["background"]): Promise<EventPage> {
+    const { fetchPage, filter, clock } = this.#options;
+    const byCursor = this.#byCursorUntil !== undefined && this.position.at <= this.#byCursorUntil;
+    // not bounded by `until`: an event from behind the end proves that nothing is left before it
+    this.#asked = requestFrom(this.position, filter, { now: clock.now(), byCursor });
+    const page = await fetchPage({ ...this.#asked, ...(background && { background }) }, signal);
+    requireProgress(page, { position: this.position, byCursor: "after" in this.#asked.from });
+    return page;
   }
 
   /** Where the page leads that was read last; moves there. */
   follow(page: EventPage): Lead {
-    const { until } = this.#options;
     const behind = this.#behind(page);
     if (behind === undefined) return this.#leaveWindow(page);
-    if (until !== undefined && behind.at >= until) return "end";
-    return this.#moveTo(behind);
+    if (this.until !== undefined && behind.at >= this.until) return "end";
+    return this.#moveTo(behind, page.last && this.#asked?.rangeEnd === undefined);
   }
 
   /** Whether what comes next was read before, as far as is known: after going back a little. */
   get isRepeating(): boolean {
     return this.#rejectedAt !== undefined && this.position.at <= this.#rejectedAt;
-  }
-
-  /** Asks for the page at the position already now. */
-  prefetch(signal: AbortSignal): void {
-    const abort = new AbortController();
-    const asked = this.#ask(AbortSignal.any([signal, abort.signal]));
-    asked.page.catch(() => undefined); // told when it is read; given up, nobody wants to know
-    this.#prefetched = { ...asked, abort };
-  }
-
-  /** Gives up the page that is being asked for. */
-  stop(): void {
-    this.#prefetched?.abort?.abort(new Error("the page is not needed any more"));
-    this.#prefetched = undefined;
   }
 
   /** Goes another way when that is what the trouble takes. Undefined when there is none. */
@@ -94,17 +78,11 @@ export class Walk {
     return undefined;
   }
 
-  #ask(signal: AbortSignal): Asked {
-    const { fetchPage, filter, clock, until } = this.#options;
-    const byCursor = this.#byCursorUntil !== undefined && this.position.at <= this.#byCursorUntil;
-    const request = requestFrom(this.position, filter, { now: clock.now(), until, byCursor });
-    return { request, page: fetchPage(request, signal) };
-  }
-
   /** Undefined when the page holds nothing that lies behind the position. */
   #behind(page: EventPage): Position | undefined {
     const behind = positionBehind(page, this.position);
-    if (behind === undefined || this.#askedByCursor || this.position.after === undefined) return behind;
+    const askedByCursor = this.#asked !== undefined && "after" in this.#asked.from;
+    if (behind === undefined || askedByCursor || this.position.after === undefined) return behind;
     // asked by time from an event that is known: the page begins with it, and with the others of that instant
     if (behind.at > this.position.at) return behind;
     if (!page.full) return undefined;
@@ -117,20 +95,21 @@ export class Walk {
    * when a second one says the same.
    */
   #leaveWindow({ apiTime }: EventPage): Lead {
-    const { until, clock } = this.#options;
+    const { clock } = this.#options;
+    const { until } = this;
     clock.requireAgreement(apiTime, (now) => isOld(this.position, now));
     const to = nextWindow(this.position, clock.passed(apiTime));
     if (to === undefined && until === undefined) return "end";
     const isConfirmed = this.#doubtedAt === this.position.at;
     this.#doubtedAt = this.position.at;
     if (!isConfirmed) return "ask again";
-    return to === undefined || (until !== undefined && to.at >= until) ? "end" : this.#moveTo(to);
+    return to === undefined || (until !== undefined && to.at >= until) ? "end" : this.#moveTo(to, false);
   }
 
-  #moveTo(to: Position): Lead {
+  #moveTo(to: Position, atHead: boolean): Lead {
     this.position = to;
     this.#doubtedAt = undefined;
-    return { to };
+    return { to, atHead };
   }
 
   #goOnByTime(trouble: Trouble): News | undefined {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { Step } from "../src/mirror.ts";
+import type { Step } from "../src/step.ts";
 import { DAY, MirrorBench, type MirrorSettings } from "./support/mirror-bench.ts";
 import { expectMirrored } from "./support/mirrored.ts";
 import { faults, type SimulatedApiOptions } from "./support/simulated-api.ts";
@@ -68,17 +68,16 @@ test("does not skip a window because of one empty answer that was not true", asy
   await expectMirrored(bench.database.pool, bench.api.events);
 });
 
-test("asks for the next page while the last one is being written, and for none twice", async () => {
+test("asks for no page twice, and for none behind one that the API says is the last", async () => {
   await using bench = await setUp({ events: history({ fromDaysAgo: 5, count: 350 }), sinceDays: 10 });
   await bench.toHead();
   const asked = bench.api.requests.map(({ query }) => query.get("after") ?? query.get("range_start"));
   expect(new Set(asked).size).toBe(asked.length);
-  expect(asked).toHaveLength(5);
+  expect(asked).toHaveLength(4);
 });
 
-test("throws the prefetched page away when a write fails, and reads again from the stored cursor", async () => {
-  await using bench = await setUp({ events: history({ fromDaysAgo: 5, count: 350 }), sinceDays: 10 });
-  await bench.step();
+test("throws away what was read ahead when a write fails, and reads again from the stored cursor", async () => {
+  await using bench = await setUp({ events: history({ fromDaysAgo: 5, count: 350 }), sinceDays: 10, pageSize: 10 });
   await bench.step();
   await bench.database.pool.query("alter table workos.events rename to hidden");
   await expect(bench.step()).rejects.toMatchObject({ name: "Trouble", code: "postgres_refused" });
@@ -178,10 +177,8 @@ test("records as a gap what SYNC_SINCE asks for and the API has forgotten", asyn
 
 test("records as a gap what the API forgets in the middle of a walk", async () => {
   const events = history({ fromDaysAgo: 89, count: 900 });
-  await using bench = await setUp({ events, staleStart: "refuse", sinceDays: 89 });
-  await bench.step();
-  const { rows } = await bench.database.pool.query("select count(*)::int from workos.events");
-  expect(rows).toEqual([{ count: 100 }]);
+  await using bench = await setUp({ events, staleStart: "refuse", sinceDays: 89, pageSize: 10 });
+  await bench.step(); // some pages more were read by now
   bench.api.options.now = () => NOW + 30 * DAY;
   await bench.toHead();
   const recorded = await gaps(bench);
@@ -392,8 +389,17 @@ test("a mirror that was asleep yields to the one that went on meanwhile", async 
 
 interface SetUp extends SimulatedApiOptions, MirrorSettings {}
 
-async function setUp({ filter = {}, sinceDays = 90, ownClock, ...api }: SetUp): Promise<MirrorBench> {
-  return MirrorBench.setUp({ now: () => NOW, ...api }, { filter, sinceDays, ...(ownClock && { ownClock }) });
+async function setUp({
+  filter,
+  sinceDays,
+  pageSize,
+  concurrency,
+  sweep,
+  ownClock,
+  ...api
+}: SetUp): Promise<MirrorBench> {
+  const given = { filter, sinceDays, pageSize, concurrency, sweep, ownClock };
+  return MirrorBench.setUp({ now: () => NOW, ...api }, given);
 }
 
 async function position({ database }: MirrorBench): Promise<{ after: string | null; at: string }> {

@@ -18,8 +18,9 @@ const FILTER = { events: ["user.created"] };
 const ago = (days: number, ms = 0) => addMs(NOW, ms - days * DAY_MS);
 
 function pageThatEnds(end?: EventPage["end"]): EventPage {
-  const page = { events: [], quarantined: [], received: 1, full: false, request: "/events", apiTime: NOW };
-  return end === undefined ? page : { ...page, end };
+  const page = { events: [], quarantined: [], received: 1, full: false, last: true, request: "/events", apiTime: NOW };
+  const measured = { ...page, bytes: 0, tookMs: 0 };
+  return end === undefined ? measured : { ...measured, end };
 }
 
 test("asks from the cursor where there is one, else from the time, and never for both", () => {
@@ -45,14 +46,6 @@ test("asks an old position by time, even behind a cursor, with both ends of the 
     undefined,
     ago(0, -1),
   ]);
-});
-
-test("ends a backfill's request where the backfill ends, unless the window ends first or that is yet to come", () => {
-  const untils = { early: ago(60), late: ago(10), future: ago(-1) };
-  const ends = (start: Instant) =>
-    Object.values(untils).map((until) => requestFrom({ at: start }, {}, { now: NOW, until }).rangeEnd);
-  expect(ends(ago(80))).toEqual([untils.early, ago(50), ago(50)]);
-  expect(ends(ago(20))).toEqual([untils.early, untils.late, undefined]);
 });
 
 test("goes on behind a page's last event; one without a time keeps the time that is known", () => {

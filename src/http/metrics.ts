@@ -68,6 +68,16 @@ export function createMetrics(status: Status): Metrics {
   counter("events_updated_total", "Events that came again with another content.", () => status.counts.updated);
   counter("events_quarantined_total", "Events put into workos.quarantined_events.", () => status.counts.quarantined);
   counter("gaps_total", "Gaps recorded in workos.gaps.", () => status.counts.gaps);
+  counter(
+    "late_events_total",
+    "Events that had turned up behind the cursor and were found by a sweep.",
+    () => status.counts.late_events,
+  );
+  gauge(
+    "history_read_ratio",
+    "The share of history that was read, while it is caught up with beside the present.",
+    () => status.history?.share,
+  );
   counter("retries_total", "Steps that failed and were tried again.", () => status.counts.failures);
   gauge("failures_in_a_row", "Steps that failed since the last good one.", () => status.failures);
   gauge("last_good_poll_age_seconds", "Seconds since the last step that succeeded.", () =>

@@ -113,6 +113,7 @@ function describe(status: Status): Record<string, unknown> {
     since: status.since,
     started_at: status.startedAt,
     position: status.position ?? null,
+    history: status.history === undefined ? null : describeHistory(status.history),
     caught_up_at: status.caughtUpAt ?? null,
     lag_seconds: status.lagSeconds(now) ?? null,
     unrecoverable_in_seconds: status.unrecoverableInSeconds(now) ?? null,
@@ -120,6 +121,11 @@ function describe(status: Status): Record<string, unknown> {
     last_error: last === undefined ? null : { at: last.at, ...describeTrouble(last.trouble) },
     since_start: { events_inserted: status.inserted, ...status.counts },
   };
+}
+
+/** `read` is a share from 0 to 1. */
+function describeHistory({ share, secondsLeft }: NonNullable<Status["history"]>) {
+  return { read: share, seconds_left: secondsLeft ?? null };
 }
 
 function describeTrouble({ code, message, hint, requestId }: NonNullable<Status["lastTrouble"]>["trouble"]) {

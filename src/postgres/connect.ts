@@ -1,4 +1,3 @@
-import { sql } from "drizzle-orm";
 import { drizzle, type NodePgDatabase } from "drizzle-orm/node-postgres";
 import pg from "pg";
 import { troubleOfPostgres } from "./errors.ts";
@@ -36,6 +35,7 @@ export function createPool({ url, applicationName }: DatabaseOptions): pg.Pool {
     ...(url === undefined ? {} : { connectionString: url }),
     application_name: applicationName,
     max: 4,
+    pipeline: true,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     query_timeout: QUERY_TIMEOUT_MS,
     keepAlive: true,
@@ -61,18 +61,4 @@ export async function withConnection<T>(pool: pg.Pool, work: (database: Database
   } finally {
     client?.release(broken);
   }
-}
-
-/**
- * Runs `work` in one transaction, in which each statement sees what was committed before it, whatever the database's
- * default is: under a stricter isolation, whoever waited for a lock would go on with an outdated view. On any error the
- * connection is closed, which rolls back without asking a server that may not answer any more.
- */
-export function inTransaction<T>(pool: pg.Pool, work: (database: Database) => Promise<T>): Promise<T> {
-  return withConnection(pool, async (database) => {
-    await database.execute(sql`begin isolation level read committed`);
-    const result = await work(database);
-    await database.execute(sql`commit`);
-    return result;
-  });
 }

@@ -45,8 +45,11 @@ export const cursors = workos.table(
     after: idText("after"),
     at: instant("at").notNull(),
     updatedAt: instant("updated_at").notNull().defaultNow(),
+    rangeStart: instant("range_start").notNull().default("-infinity"),
+    rangeEnd: instant("range_end").notNull().default("infinity"),
+    startedAt: instant("started_at").notNull().defaultNow(),
   },
-  (table) => [primaryKey({ columns: [table.environment, table.filter] })],
+  (table) => [primaryKey({ columns: [table.environment, table.filter, table.rangeEnd] })],
 );
 
 export const quarantinedEvents = workos.table(

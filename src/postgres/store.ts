@@ -1,173 +1,176 @@
 import { createHash } from "node:crypto";
-import { and, eq, sql } from "drizzle-orm";
+import { type SQL, sql } from "drizzle-orm";
 import type pg from "pg";
-import {
-  type CursorKey,
-  type EventPage,
-  filterKey,
-  type Gap,
-  type Move,
-  type Position,
-  type SavedEvents,
-  type Store,
-  samePosition,
-} from "../event.ts";
+import type { CursorKey, EventPage, MirroredEvent, Move, QuarantinedEvent, Save, SavedPages, Store } from "../event.ts";
 import type { Instant } from "../instant.ts";
-import { type Database, inTransaction, withConnection } from "./connect.ts";
+import { textArray } from "./binary-array.ts";
+import { withConnection } from "./connect.ts";
+import { forgetHistory, instantText, moveCursor, readCursors, recordGap, splitCursor } from "./cursors.ts";
 import { isDataRefused } from "./errors.ts";
-import { cursors, quarantinedEvents } from "./schema.ts";
 import { makeStorable } from "./storable.ts";
+import { inTransaction, type Row } from "./transaction.ts";
 import { upsertEvents } from "./upsert.ts";
-
-/**
- * Every writer of workos.events holds the lock until its commit: so `seq` grows in the order of commits. A writer that
- * is frozen in the middle loses it, and its transaction, after ten seconds.
- */
-const SEQ_LOCK = sql.raw(
-  "set local idle_in_transaction_session_timeout = '10s'; select pg_advisory_xact_lock(5276001002)",
-);
 
 /** The one door to the tables. Everything that goes wrong comes out as a Trouble. */
 export function createStore(pool: pg.Pool): Store {
   return {
-    readPosition: (key) => withConnection(pool, (database) => readPosition(database, key)),
+    readCursors: (key) => readCursors(pool, key),
 
-    /** Writes a page and moves the cursor from where it was read, both or neither. */
-    savePage: (key, page, move) =>
-      savingAll(pool, page, async (database, storable) => {
-        if (!(await moveCursor(database, key, move)))
-          return { inserted: new Map(), updated: 0, quarantined: 0, moved: false };
-        const gap = move.gap && (await recordGap(database, key, move.gap));
-        const saved = await saveEvents(database, key.environment, storable, move.to);
-        return { ...saved, moved: true, ...(gap === undefined ? {} : { gap }) };
-      }),
+    savePages: (key, saves) =>
+      savingAll(pool, saves, ({ pages, move }) => writing(key.environment, pages, { key, ...move })),
 
-    /** Writes a page without touching any cursor. */
-    saveEvents: (environment, page) =>
-      savingAll(pool, page, (database, storable) => saveEvents(database, environment, storable)),
+    splitCursor: async (key, cursor, at) => {
+      const [rows] = await inTransaction(pool, [splitCursor(key, cursor, at)]);
+      return rows?.length === 1;
+    },
+
+    forgetHistory: async (key) => void (await inTransaction(pool, [forgetHistory(key)])),
+
+    saveEvents: async (environment, page) => {
+      const [saved] = await savingAll(pool, [{ pages: [page] }], ({ pages }) => writing(environment, pages));
+      if (saved === undefined) throw new Error("a statement without an answer");
+      const { moved: _, ...events } = saved;
+      return events;
+    },
   };
 }
 
+type Unsaved = Pick<Save, "pages"> & Partial<Save>;
+
 /**
- * One transaction that saves `page`. When Postgres refuses some of its data, once more with those events made readable
- * and quarantined.
+ * One transaction that saves all of it, a statement for each. When Postgres refuses some of the data, once more with
+ * those events made readable and quarantined.
  */
-async function savingAll<T>(
+async function savingAll<S extends Unsaved>(
   pool: pg.Pool,
-  page: EventPage,
-  save: (database: Database, page: EventPage) => Promise<T>,
-): Promise<T> {
-  const transaction = (storable: EventPage) =>
-    inTransaction(pool, async (database) => {
-      await database.execute(SEQ_LOCK);
-      return save(database, storable);
-    });
-  return transaction(page).catch(async (error: unknown) => {
+  saves: readonly S[],
+  statementOf: (save: S) => SQL,
+): Promise<SavedPages[]> {
+  const write = async (storable: readonly S[]) => {
+    const answers = await inTransaction(pool, storable.map(statementOf));
+    return answers.map(([row], index) => savedOf(row ?? {}, storable[index]));
+  };
+  return write(saves).catch(async (error: unknown) => {
     if (!isDataRefused(error)) throw error;
-    return transaction(await withConnection(pool, (database) => makeStorable(database, page)));
+    return write(await Promise.all(saves.map((save) => readable(pool, save))));
   });
 }
 
-const UTC_MICROSECONDS = sql.raw(`'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'`);
-
-async function readPosition(database: Database, { environment, filter }: CursorKey): Promise<Position | undefined> {
-  const [row] = await database
-    .select({
-      after: cursors.after,
-      at: sql<Instant>`to_char(${cursors.at} at time zone 'UTC', ${UTC_MICROSECONDS})`,
-    })
-    .from(cursors)
-    .where(and(eq(cursors.environment, environment), eq(cursors.filter, filterKey(filter))));
-  return row && { at: row.at, ...(row.after === null ? {} : { after: row.after }) };
+async function readable<S extends Unsaved>(pool: pg.Pool, save: S): Promise<S> {
+  const pages = await withConnection(pool, async (database) => {
+    const storable: EventPage[] = [];
+    for (const page of save.pages) storable.push(await makeStorable(database, page));
+    return storable;
+  });
+  return { ...save, pages };
 }
 
-/** Compare-and-set: only from the position that was read. A stale writer can't move it back or past unwritten events. */
-async function moveCursor(database: Database, { environment, filter }: CursorKey, move: Move): Promise<boolean> {
-  const { from, to } = move;
-  if (from !== undefined && samePosition(from, to)) return isStored(database, { environment, filter }, from);
-  const events = filter.events === undefined ? null : JSON.stringify(filter.events);
-  const result =
-    from === undefined
-      ? await database.execute(sql`
-          insert into workos.cursors (environment, filter, events, organization_id, after, at)
-          values (
-            ${environment},
-            ${filterKey(filter)},
-            (select array_agg(name order by name) from json_array_elements_text(${events}::json) as name),
-            ${filter.organizationId ?? null},
-            ${to.after ?? null},
-            ${to.at}
-          )
-          on conflict (environment, filter) do nothing`)
-      : await database.execute(sql`
-          update workos.cursors
-          set after = ${to.after ?? null}, at = ${to.at}, updated_at = now()
-          where environment = ${environment}
-            and filter = ${filterKey(filter)}
-            and after is not distinct from ${from.after ?? null}
-            and at = ${from.at}`);
-  return result.rowCount === 1;
+type KeyedMove = Move & { key: CursorKey };
+
+/**
+ * One statement that moves the cursor and, if it was where it was thought to be, writes everything else. Its only row
+ * tells what came of it.
+ */
+function writing(environment: string, pages: readonly EventPage[], move?: KeyedMove): SQL {
+  const events = distinct(pages.flatMap((page) => page.events));
+  const quarantined = pages.flatMap((page) => page.quarantined.map((event) => ({ event, page })));
+  const condition = move === undefined ? sql`true` : sql`exists (select from moved)`;
+  const parts: SQL[] = [];
+  const answers: SQL[] = [];
+  if (move !== undefined) {
+    parts.push(sql`moved as (${moveCursor(move.key, move)})`);
+    answers.push(sql`(select count(*)::int from moved) as moved`);
+  }
+  if (events.length > 0) {
+    parts.push(upsertEvents(environment, events, condition), notified(environment, move));
+    answers.push(WRITTEN, sql`(select count(*) from notified)`);
+  }
+  if (quarantined.length > 0) {
+    parts.push(quarantine(environment, quarantined, condition));
+    answers.push(sql`(select count(*)::int from quarantined) as quarantined`);
+  }
+  if (move?.gap !== undefined) {
+    parts.push(recordGap(move.key, move.gap, condition));
+    answers.push(RECORDED);
+  }
+  if (parts.length === 0) return sql`select`;
+  return sql`with ${sql.join(parts, sql`, `)} select ${sql.join(answers, sql`, `)}`;
 }
 
-async function isStored(database: Database, key: CursorKey, position: Position): Promise<boolean> {
-  const stored = await readPosition(database, key);
-  return stored !== undefined && samePosition(stored, position);
+/** A page that overlaps with the one before brings some events again; the later text counts. */
+function distinct(events: readonly MirroredEvent[]): MirroredEvent[] {
+  return [...new Map(events.map((event) => [event.id, event])).values()];
 }
 
-/** What earlier gaps cover already is not recorded twice. Answers from where to where something was left of it. */
-async function recordGap(database: Database, { environment, filter }: CursorKey, gap: Gap): Promise<Gap | undefined> {
-  const recorded = await database.execute<{ range_start: Instant; range_end: Instant }>(sql`
-    with uncovered as (
-      select unnest(
-        tstzmultirange(tstzrange(${gap.rangeStart}, ${gap.rangeEnd}))
-          - coalesce(range_agg(tstzrange(range_start, range_end)), '{}')
-      ) as range
-      from workos.gaps
-      where environment = ${environment}
-        and filter = ${filterKey(filter)}
-    ),
-    recorded as (
-      insert into workos.gaps (environment, filter, range_start, range_end, reason)
-      select ${environment}, ${filterKey(filter)}, lower(range), upper(range), ${gap.reason}
-      from uncovered
-      returning range_start, range_end
-    )
-    select
-      to_char(min(range_start) at time zone 'UTC', ${UTC_MICROSECONDS}) as range_start,
-      to_char(max(range_end) at time zone 'UTC', ${UTC_MICROSECONDS}) as range_end
-    from recorded
-    having count(*) > 0`);
-  const [row] = recorded.rows;
-  return row && { ...gap, rangeStart: row.range_start, rangeEnd: row.range_end };
+function notified(environment: string, move: Move | undefined): SQL {
+  return sql`
+    notified as materialized (
+      select pg_notify('workos_events', json_build_object(
+        'environment', ${environment}::text, 'count', count(*), 'cursor', ${move?.to.after ?? null}::text
+      )::text)
+      from written
+      having count(*) > 0
+    )`;
 }
 
-async function saveEvents(
-  database: Database,
-  environment: string,
-  page: EventPage,
-  cursor?: Position,
-): Promise<SavedEvents> {
-  const saved = await upsertEvents(database, environment, page.events, cursor?.after);
-  return { ...saved, quarantined: await quarantine(database, environment, page) };
+const WRITTEN = sql`
+  (
+    select json_object_agg(event, count)
+    from (select event, count(*) from written where inserted group by event) as new
+  ) as inserted,
+  (select count(*)::int from written where not inserted) as updated`;
+
+const RECORDED = sql`
+  (select ${instantText("min(range_start)")} from recorded) as gap_start,
+  (select ${instantText("max(range_end)")} from recorded) as gap_end`;
+
+interface Quarantined {
+  event: QuarantinedEvent;
+  page: EventPage;
 }
 
-/** Answers how many were not in quarantine before. */
-async function quarantine(database: Database, environment: string, page: EventPage): Promise<number> {
-  if (page.quarantined.length === 0) return 0;
-  const rows = page.quarantined.map(({ text, reason, id, event }) => ({
-    environment,
-    digest: createHash("sha256").update(text).digest("hex"),
-    reason,
-    eventId: id ?? null,
-    event: event ?? null,
-    raw: text,
-    request: page.request,
-    requestId: page.requestId ?? null,
-  }));
-  const stored = await database
-    .insert(quarantinedEvents)
-    .values(rows)
-    .onConflictDoNothing()
-    .returning({ digest: quarantinedEvents.digest });
-  return stored.length;
+/** One row for each text, however often it was met. */
+function quarantine(environment: string, rows: readonly Quarantined[], condition: SQL): SQL {
+  const column = (read: (row: Quarantined) => string | undefined) => sql`${textArray(rows.map(read))}::text[]`;
+  return sql`
+    quarantined as (
+      insert into workos.quarantined_events
+        (environment, digest, reason, event_id, event, raw, request, request_id)
+      select ${environment}::text, digest, reason, event_id, event, raw, request, request_id
+      from unnest(
+        ${column(({ event }) => createHash("sha256").update(event.text).digest("hex"))},
+        ${column(({ event }) => event.reason)},
+        ${column(({ event }) => event.id)},
+        ${column(({ event }) => event.event)},
+        ${column(({ event }) => event.text)},
+        ${column(({ page }) => page.request)},
+        ${column(({ page }) => page.requestId)}
+      ) as given (digest, reason, event_id, event, raw, request, request_id)
+      where ${condition}
+      on conflict do nothing
+      returning digest
+    )`;
+}
+
+interface Answer {
+  /** 1 when the cursor was where it was thought to be. */
+  moved?: number;
+  /** By type. */
+  inserted?: Record<string, number> | null;
+  updated?: number;
+  quarantined?: number;
+  gap_start?: Instant | null;
+  gap_end?: Instant | null;
+}
+
+function savedOf(answer: Answer & Row, save: Unsaved | undefined): SavedPages {
+  const { moved = 0, inserted, updated = 0, quarantined = 0, gap_start: start, gap_end: end } = answer;
+  const gap = save?.move?.gap;
+  return {
+    moved: moved === 1,
+    inserted: new Map(Object.entries(inserted ?? {})),
+    updated,
+    quarantined,
+    ...(gap && start && end ? { gap: { ...gap, rangeStart: start, rangeEnd: end } } : {}),
+  };
 }

@@ -15,7 +15,7 @@ export class TooLarge extends Error {
  * Reads the whole body as UTF-8, counted after decompression. Throws TooLarge beyond `largest` bytes, a Trouble when
  * the body breaks off or is no UTF-8: decoding it all the same would change what the API sent.
  */
-export async function readBody(response: Response, largest: number): Promise<string> {
+export async function readBody(response: Response, largest: number): Promise<{ text: string; bytes: number }> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of chunksOf(response)) {
@@ -24,7 +24,7 @@ export async function readBody(response: Response, largest: number): Promise<str
     chunks.push(chunk);
   }
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks));
+    return { text: new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks)), bytes };
   } catch (cause) {
     throw new Trouble("GET /events: the answer is not valid UTF-8", { kind: "passing", code: "page_not_utf8", cause });
   }

@@ -21,8 +21,8 @@ export interface ClientOptions {
   onRequest?: (request: { status: string; seconds: number }) => void;
 }
 
-/** An answer may not be larger than this; it is asked for again with a smaller limit. */
-const LARGEST_PAGE_BYTES = 64 * 1024 * 1024;
+/** An answer may not be larger than this, or memory would not be bounded; it is asked for again with a smaller limit. */
+const LARGEST_PAGE_BYTES = 8 * 1024 * 1024;
 /** A single event may be: jsonb's own limit is close to this. */
 const LARGEST_EVENT_BYTES = 256 * 1024 * 1024;
 /** How far ahead of both clocks, the API's and ours, an event may be: clocks differ. */
@@ -42,8 +42,9 @@ export function createClient(options: ClientOptions): FetchPage {
   async function fetchPage(request: PageRequest, signal: AbortSignal): Promise<EventPage> {
     const asked = limit;
     try {
-      const page = await limiter(() => askOnce(options, request, asked, signal), signal);
-      limit = Math.min(options.pageSize, asked * 2);
+      const { background } = request;
+      const page = await limiter(() => askOnce(options, request, asked, signal), { signal, background });
+      if (asked === limit && page.bytes * 2 < LARGEST_PAGE_BYTES) limit = Math.min(options.pageSize, asked * 2);
       return page;
     } catch (error) {
       const smaller = Math.floor(asked / 2);
@@ -74,8 +75,10 @@ async function askOnce(
       send(options, query, limit, deadline, headersCame),
     );
     status = String(answer.status);
-    const page = readPage(answer.body, addMs(laterOf(answer.origin.apiTime, instantOf(Date.now())), EARLY_MS));
-    return { ...page, ...answer.origin, full: page.received >= limit };
+    const latest = addMs(laterOf(answer.origin.apiTime, instantOf(Date.now())), EARLY_MS);
+    const { more, ...page } = readPage(answer.body, latest);
+    const full = page.received >= limit;
+    return { ...page, ...answer.origin, full, last: !full && !more, tookMs: performance.now() - started };
   } catch (error) {
     if (error instanceof Trouble && error.status !== undefined) status = String(error.status);
     throw error;
@@ -87,7 +90,7 @@ async function askOnce(
 interface Answer {
   status: number;
   body: string;
-  origin: Pick<EventPage, "request" | "requestId" | "apiTime">;
+  origin: Pick<EventPage, "request" | "requestId" | "apiTime" | "bytes">;
 }
 
 /** The answer to a GET /events with 200; every other one throws. */
@@ -109,14 +112,19 @@ async function send(
   headersCame();
   const apiTimeMs = timeOf(response.headers);
   if (response.status !== 200) {
-    const body = (await readBody(response, LARGEST_ERROR_BYTES).catch(() => "")).replaceAll(key, "[key]");
+    const body = (await readBody(response, LARGEST_ERROR_BYTES).catch(() => ({ text: "" }))).text.replaceAll(
+      key,
+      "[key]",
+    );
     throw troubleOfAnswer({ status: response.status, headers: response.headers, body, query, apiTimeMs });
   }
   const requestId = response.headers.get("x-request-id");
+  const { text, bytes } = await readBody(response, limit === 1 ? LARGEST_EVENT_BYTES : LARGEST_PAGE_BYTES);
   return {
     status: response.status,
-    body: await readBody(response, limit === 1 ? LARGEST_EVENT_BYTES : LARGEST_PAGE_BYTES),
+    body: text,
     origin: {
+      bytes,
       request: `/events?${query}`,
       ...(requestId === null ? {} : { requestId }),
       apiTime: instantOf(apiTimeMs),

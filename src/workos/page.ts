@@ -15,7 +15,10 @@ const KNOWN_FIELDS = new Set(["id", "event", "created_at", "data", "context"]);
 /** Long enough for any id or type that the API could mean, short enough for an index. */
 const LONGEST_NAME = 255;
 
-type Checked = Pick<EventPage, "events" | "quarantined" | "received" | "end">;
+type Checked = Pick<EventPage, "events" | "quarantined" | "received" | "end"> & {
+  /** Whether the API said that something follows. */
+  more: boolean;
+};
 
 /**
  * Reads the body of a 200. What is wrong with the page as a whole throws; what is wrong with one event puts that event
@@ -44,6 +47,7 @@ export function readPage(body: string, latest: Instant): Checked {
     events: listed,
     quarantined,
     received: texts.length,
+    more: (list_metadata?.after ?? null) !== null,
     ...(after === undefined ? {} : { end: { after, ...(at === undefined ? {} : { at }) } }),
   };
 }

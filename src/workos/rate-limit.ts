@@ -5,39 +5,88 @@ export interface RateLimit {
   perMs: number;
 }
 
+export interface LimitedRequest {
+  signal: AbortSignal;
+  /** Goes behind the others, and leaves so many places of each window to them. */
+  background?: { leave: number } | undefined;
+}
+
 /** Runs `request` as soon as the limit allows; rejects with the signal's reason when that comes first. */
-export type Limiter = <T>(request: () => Promise<T>, signal: AbortSignal) => Promise<T>;
+export type Limiter = <T>(request: () => Promise<T>, how: LimitedRequest) => Promise<T>;
 
 /** How long a request that was given up may still be on its way to the server. */
 const ON_ITS_WAY_MS = 1_000;
 /** A timer may be early by a fraction of a millisecond. */
 const EARLY_MS = 1;
+/** The share of the places that background requests have to leave, at most. */
+const MOST_LEFT = 0.25;
+const URGENT = 4;
+const BACKGROUND = 6;
 
 /**
  * At most `requests` in ANY sliding window of `perMs`, as the server counts them. A reservoir that is refilled every
  * `perMs` would let twice as many through around each refill; so each place is given back on its own, `perMs` after its
- * request was answered: whatever held it up on the way, it had arrived by then. One request at a time, as the mirror
- * sends them, loses at most one answer's time in each `perMs` by that.
+ * request came to the server at the latest.
  */
 export function createLimiter({ requests, perMs }: RateLimit): Limiter {
-  const bottleneck = new Bottleneck({ reservoir: requests });
-  const giveBack = () => void bottleneck.incrementReservoir(1);
-  const giveBackAfter = (ms: number) => void setTimeout(giveBack, ms + EARLY_MS).unref();
-  return async (request, signal) => {
-    signal.throwIfAborted();
-    const answer = bottleneck.schedule(async () => {
-      if (signal.aborted) {
+  const all = new Bottleneck({ reservoir: requests });
+  const background = new Bottleneck({ reservoir: requests });
+  const latestArrival = watchArrivals();
+  let left = 0;
+
+  const leave = (places: number) => {
+    const allowed = Math.min(places, Math.floor(requests * MOST_LEFT));
+    if (allowed !== left) void background.incrementReservoir(left - allowed);
+    left = allowed;
+  };
+
+  return async (request, how) => {
+    how.signal.throwIfAborted();
+    const taken = how.background === undefined ? [all] : [all, background];
+    const giveBack = () => {
+      for (const places of taken) void places.incrementReservoir(1);
+    };
+    const giveBackAfter = (ms: number) => void setTimeout(giveBack, Math.max(0, ms) + EARLY_MS).unref();
+    const send = async () => {
+      if (how.signal.aborted) {
         giveBack();
-        throw signal.reason;
+        throw how.signal.reason;
       }
+      const sentAt = performance.now();
       const sent = request();
       sent.then(
-        () => giveBackAfter(perMs),
+        () => {
+          const tookMs = performance.now() - sentAt;
+          giveBackAfter(latestArrival(tookMs) + perMs - tookMs);
+        },
         () => giveBackAfter(perMs + ON_ITS_WAY_MS),
       );
       return sent;
-    });
-    return untilStopped(answer, signal);
+    };
+    if (how.background === undefined) return untilStopped(all.schedule({ priority: URGENT }, send), how.signal);
+    leave(how.background.leave);
+    const inTurn = () => all.schedule({ priority: BACKGROUND }, send);
+    return untilStopped(background.schedule(inTurn), how.signal);
+  };
+}
+
+/** So many answers are looked back at; until there are some, a request may have come just before its answer. */
+const WATCHED = 100;
+const FEWEST_WATCHED = 5;
+/** The fastest answer, too, spent some time on its way to the server. */
+const FASTEST_WAY_MS = 20;
+
+/**
+ * How many milliseconds after it was sent a request came to the server at the latest, given how long its answer took:
+ * the server needs some time to answer, and of the fastest answer it is known that nearly all of it may have been that.
+ */
+function watchArrivals(): (tookMs: number) => number {
+  const recent: number[] = [];
+  return (tookMs) => {
+    recent.push(tookMs);
+    if (recent.length > WATCHED) recent.shift();
+    if (recent.length < FEWEST_WATCHED) return tookMs;
+    return tookMs - Math.max(0, Math.min(...recent) - FASTEST_WAY_MS);
   };
 }
 

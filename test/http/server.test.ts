@@ -1,10 +1,10 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import type { SavedPage } from "../../src/event.ts";
 import { createMetrics, type Metrics } from "../../src/http/metrics.ts";
 import { type HttpServer, startHttp } from "../../src/http/server.ts";
 import { STATES, Status } from "../../src/status.ts";
+import type { StepSaved } from "../../src/step.ts";
 import { Trouble } from "../../src/trouble.ts";
 
 // Only Date stands still: what is served are ages.
@@ -49,23 +49,27 @@ const down = new Trouble("Postgres: connect ECONNREFUSED", { kind: "passing", co
 
 /** A mirror that has stored a page, has failed since, and is reading again. */
 function letMirror(status: Status): void {
-  const saved: SavedPage = {
+  const saved: StepSaved = {
     inserted: new Map([
       ["user.created", 3],
       ['odd "type"', 1],
     ]),
     updated: 2,
     quarantined: 1,
-    moved: true,
-    gap: { rangeStart: minutesAgo(50), rangeEnd: minutesAgo(40), reason: "too old" },
+    pages: 1,
+    gaps: 1,
+    late: 2,
   };
   status.migrated = true;
   status.stored(saved);
-  status.stored({ inserted: new Map([["user.created", 1]]), updated: 0, quarantined: 0, moved: true });
-  status.succeeded({ after: "event_9", at: minutesAgo(20) }, true, minutesAgo(10));
+  const nothing = { updated: 0, quarantined: 0, pages: 1, gaps: 0, late: 0 };
+  status.stored({ ...nothing, inserted: new Map([["user.created", 1]]) });
+  const step = { rest: false, position: { after: "event_9", at: minutesAgo(20) }, news: [] };
+  const history = { share: 0.25, secondsLeft: 90 };
+  status.succeeded({ ...step, atHead: true }, minutesAgo(10));
   status.failed(wrongKey, 1, minutesAgo(9));
   status.failed(down, 2, minutesAgo(8));
-  status.succeeded({ after: "event_9", at: minutesAgo(20) }, false, minutesAgo(5));
+  status.succeeded({ ...step, atHead: false, history }, minutesAgo(5));
   status.enter("catching_up", minutesAgo(5));
 }
 
@@ -129,12 +133,13 @@ test("/status tells all that is known at the start", async () => {
     since: minutesAgo(30),
     started_at: minutesAgo(30),
     position: null,
+    history: null,
     caught_up_at: null,
     lag_seconds: null,
     unrecoverable_in_seconds: null,
     failures_in_a_row: 0,
     last_error: null,
-    since_start: { events_inserted: 0, pages: 0, updated: 0, quarantined: 0, gaps: 0, failures: 0 },
+    since_start: { events_inserted: 0, pages: 0, updated: 0, quarantined: 0, gaps: 0, late_events: 0, failures: 0 },
   });
 });
 
@@ -149,6 +154,7 @@ test("/status tells position, lag, state and the last error with what to do", as
     since: minutesAgo(5),
     started_at: minutesAgo(30),
     position: { after: "event_9", at: minutesAgo(20) },
+    history: { read: 0.25, seconds_left: 90 },
     caught_up_at: minutesAgo(10),
     lag_seconds: 600,
     unrecoverable_in_seconds: 90 * 86_400 - 600,
@@ -160,7 +166,7 @@ test("/status tells position, lag, state and the last error with what to do", as
       what_to_do: null,
       request_id: null,
     },
-    since_start: { events_inserted: 5, pages: 2, updated: 2, quarantined: 1, gaps: 1, failures: 2 },
+    since_start: { events_inserted: 5, pages: 2, updated: 2, quarantined: 1, gaps: 1, late_events: 2, failures: 2 },
   });
 
   http.status.failed(wrongKey, 1, now);
@@ -241,6 +247,8 @@ test("/metrics says nothing of what is not known yet", async () => {
     events_updated_total: only(0),
     events_quarantined_total: only(0),
     gaps_total: only(0),
+    late_events_total: only(0),
+    history_read_ratio: {},
     retries_total: only(0),
     failures_in_a_row: only(0),
     last_good_poll_age_seconds: {},
@@ -270,6 +278,8 @@ test("/metrics counts what the mirror does", async () => {
     events_updated_total: only(2),
     events_quarantined_total: only(1),
     gaps_total: only(1),
+    late_events_total: only(2),
+    history_read_ratio: only(0.25),
     retries_total: only(2),
     failures_in_a_row: only(0),
     last_good_poll_age_seconds: only(300),
@@ -299,7 +309,7 @@ function buckets(counts: number[], bounds: number[], all: number): Family["sampl
 
 test("/metrics counts types beyond 500 together: each would be a time series", async () => {
   await using http = await serve();
-  const saved = { updated: 0, quarantined: 0, moved: true };
+  const saved = { updated: 0, quarantined: 0, pages: 1, gaps: 0, late: 0 };
   const types = Array.from({ length: 600 }, (_, index) => `type_${index}.created`);
   http.status.stored({ ...saved, inserted: new Map(types.map((type) => [type, 2])) });
   http.status.stored({ ...saved, inserted: new Map([["type_0.created", 1]]) });

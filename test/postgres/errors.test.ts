@@ -6,11 +6,12 @@ import { sql } from "drizzle-orm";
 import pg from "pg";
 import { expect, test, vi } from "vitest";
 import type { EventPage } from "../../src/event.ts";
-import { createPool, inTransaction } from "../../src/postgres/connect.ts";
+import { createPool, withConnection } from "../../src/postgres/connect.ts";
 import { troubleOfPostgres } from "../../src/postgres/errors.ts";
 import { applyMigrations } from "../../src/postgres/migrate.ts";
 import { createStore } from "../../src/postgres/store.ts";
 import { Trouble } from "../../src/trouble.ts";
+import { readPosition, savePage } from "../support/saving.ts";
 import { createTestDatabase } from "../support/test-database.ts";
 
 const folder = fileURLToPath(new URL("../../migrations", import.meta.url));
@@ -22,7 +23,7 @@ type Told = Pick<Trouble, "kind" | "code" | "message" | "hint">;
 async function troubleAt(url: string | URL): Promise<Told> {
   const pool = createPool({ url: String(url), applicationName: "test" });
   try {
-    return await troubleOf(createStore(pool).readPosition(key));
+    return await troubleOf(readPosition(createStore(pool), key));
   } finally {
     await pool.end();
   }
@@ -122,9 +123,9 @@ test("a server that only reads is refused", async () => {
   url.searchParams.set("options", "-c default_transaction_read_only=on");
   const pool = createPool({ url: url.href, applicationName: "test" });
   const move = { from: undefined, to: { at: "2026-08-01T00:00:00.000000Z" } };
-  expect(await troubleOf(createStore(pool).savePage(key, pageOf("{}"), move))).toEqual(
+  expect(await troubleOf(savePage(createStore(pool), key, pageOf("{}"), move))).toEqual(
     refused(
-      "cannot execute INSERT in a read-only transaction (SQLSTATE 25006)",
+      "cannot execute SELECT in a read-only transaction (SQLSTATE 25006)",
       "the server is read-only: point DATABASE_URL at the primary",
     ),
   );
@@ -133,7 +134,17 @@ test("a server that only reads is refused", async () => {
 
 function pageOf(data: string): EventPage {
   const event = { id: "event_1", event: "user.created", createdAt: "2026-08-01T00:00:00.000000Z", text: "{}", data };
-  return { events: [event], quarantined: [], received: 1, full: false, request: "/events", apiTime: event.createdAt };
+  return {
+    events: [event],
+    quarantined: [],
+    received: 1,
+    full: false,
+    last: true,
+    bytes: 0,
+    tookMs: 0,
+    request: "/events",
+    apiTime: event.createdAt,
+  };
 }
 
 // ---- Passing ----------------------------------------------------------------------------------------------------
@@ -162,11 +173,11 @@ test("a server that hangs up on a new connection is passing", async () => {
 test("a session that the server ends is passing", async () => {
   await using database = await createTestDatabase();
   const pool = createPool({ url: database.url, applicationName: "test" });
-  const work = inTransaction(pool, (session) => session.execute(sql`select pg_terminate_backend(pg_backend_pid())`));
+  const work = withConnection(pool, (session) => session.execute(sql`select pg_terminate_backend(pg_backend_pid())`));
   expect(await troubleOf(work)).toEqual(
     passing("Postgres: terminating connection due to administrator command (SQLSTATE 57P01)"),
   );
-  expect(await inTransaction(pool, (session) => session.execute(sql`select 1`))).toMatchObject({ rowCount: 1 });
+  expect(await withConnection(pool, (session) => session.execute(sql`select 1`))).toMatchObject({ rowCount: 1 });
   await pool.end();
 });
 
@@ -178,7 +189,7 @@ test.each<[string, (socket: Socket) => void]>([
   await using proxy = await startProxy(new URL(database.url));
   const pool = createPool({ url: proxy.url, applicationName: "test" });
 
-  const during = inTransaction(pool, async (session) => {
+  const during = withConnection(pool, async (session) => {
     await session.execute(sql`select 1`);
     const sleeping = session.execute(sql`select pg_sleep(60)`);
     cut(proxy.last());
@@ -186,7 +197,7 @@ test.each<[string, (socket: Socket) => void]>([
   });
   expect(await troubleOf(during)).toEqual(passing(expect.stringMatching(lost)));
 
-  const between = inTransaction(pool, async (session) => {
+  const between = withConnection(pool, async (session) => {
     await session.execute(sql`select 1`);
     const ended = once(proxy.last(), "close");
     cut(proxy.last());
@@ -195,7 +206,7 @@ test.each<[string, (socket: Socket) => void]>([
   });
   expect(await troubleOf(between)).toEqual(passing(expect.stringMatching(lost)));
 
-  expect(await inTransaction(pool, (session) => session.execute(sql`select 1`))).toMatchObject({ rowCount: 1 });
+  expect(await withConnection(pool, (session) => session.execute(sql`select 1`))).toMatchObject({ rowCount: 1 });
   await pool.end();
 });
 
@@ -246,7 +257,7 @@ test.each([
   await using database = await createTestDatabase();
   const pool = createPool({ url: database.url, applicationName: "test" });
   const raise = sql.raw(`do $$ begin raise exception 'said' using errcode = '${state}'; end $$`);
-  expect(await troubleOf(inTransaction(pool, (session) => session.execute(raise)))).toEqual(
+  expect(await troubleOf(withConnection(pool, (session) => session.execute(raise)))).toEqual(
     passing(`Postgres: said (SQLSTATE ${state})`),
   );
   await pool.end();
@@ -268,7 +279,7 @@ test("no statement, no value and no password is told", async () => {
   const pool = createPool({ url: url.href, applicationName: "test" });
   const store = createStore(pool);
   const page = pageOf('{"email": "someone@example.com"}');
-  const told = await troubleOf(store.savePage(key, page, { from: undefined, to: { at: page.apiTime } }));
+  const told = await troubleOf(savePage(store, key, page, { from: undefined, to: { at: page.apiTime } }));
   expect(told).toEqual(
     passing('Postgres: new row for relation "events" violates check constraint "refuses_all" (SQLSTATE 23514)'),
   );

@@ -6,6 +6,7 @@ import { createPool } from "../../src/postgres/connect.ts";
 import { applyMigrations, readMigrationState } from "../../src/postgres/migrate.ts";
 import { readReport, readServerVersion, requirePrivileges } from "../../src/postgres/report.ts";
 import { createStore } from "../../src/postgres/store.ts";
+import { readPosition, savePage } from "../support/saving.ts";
 import { createTestDatabase, type TestDatabase } from "../support/test-database.ts";
 
 const folder = fileURLToPath(new URL("../../migrations", import.meta.url));
@@ -25,7 +26,8 @@ function eventOf(id: string, data = "{}"): MirroredEvent {
 
 function pageOf(events: readonly MirroredEvent[]): EventPage {
   const quarantined = [{ text: "[]", reason: "not an object" }];
-  return { events, quarantined, received: events.length + 1, full: false, request: "/events", apiTime: at };
+  const answer = { full: false, last: true, bytes: 0, tookMs: 0, request: "/events", apiTime: at };
+  return { events, quarantined, received: events.length + 1, ...answer };
 }
 
 /** A role of the database that may do nothing yet. */
@@ -77,7 +79,7 @@ test("names every GRANT that is missing, and a role that got just those can mirr
   expect(await applyMigrations(role.pool, folder)).toBe(0);
   expect(await readMigrationState(role.pool, folder)).toEqual({ pending: 0, newer: false });
   const page = pageOf([eventOf("event_1"), poison]);
-  expect(await store.savePage(key, page, { from: undefined, to: { at }, gap })).toEqual({
+  expect(await savePage(store, key, page, { from: undefined, to: { at }, gap })).toEqual({
     inserted: new Map([["user.created", 2]]),
     updated: 0,
     quarantined: 2,
@@ -85,13 +87,13 @@ test("names every GRANT that is missing, and a role that got just those can mirr
     gap,
   });
   const changed = pageOf([eventOf("event_1", '{"a": 1}')]);
-  expect(await store.savePage(key, changed, { from: { at }, to })).toEqual({
+  expect(await savePage(store, key, changed, { from: { at }, to })).toEqual({
     inserted: new Map(),
     updated: 1,
     quarantined: 0,
     moved: true,
   });
-  expect(await store.readPosition(key)).toEqual(to);
+  expect(await readPosition(store, key)).toEqual(to);
   expect(await readReport(role.pool)).toMatchObject({ events: 2, quarantined_events: 2, gaps: 1 });
 });
 
@@ -153,9 +155,9 @@ test("reports what the tables hold, in UTC whatever the server's zone is", async
   const pool = createPool({ url: url.href, applicationName: "test" });
   const store = createStore(pool);
   const filtered = { environment: "production", filter: { organizationId: "org_1" } };
-  await store.savePage(filtered, pageOf([eventOf("event_2")]), { from: undefined, to: { at }, gap });
-  await store.savePage(key, pageOf([eventOf("event_1")]), { from: undefined, to: { after: "event_1", at } });
-  expect(await store.readPosition(key)).toEqual({ after: "event_1", at });
+  await savePage(store, filtered, pageOf([eventOf("event_2")]), { from: undefined, to: { at }, gap });
+  await savePage(store, key, pageOf([eventOf("event_1")]), { from: undefined, to: { after: "event_1", at } });
+  expect(await readPosition(store, key)).toEqual({ after: "event_1", at });
 
   expect(await readReport(pool)).toEqual({
     cursors: [

@@ -9,13 +9,14 @@ import {
   type Gap,
   type MirroredEvent,
   type Position,
-  type SavedPage,
+  type SavedPages,
   samePosition,
 } from "../../src/event.ts";
 import type { Instant } from "../../src/instant.ts";
 import { createPool } from "../../src/postgres/connect.ts";
 import { applyMigrations } from "../../src/postgres/migrate.ts";
 import { createStore } from "../../src/postgres/store.ts";
+import { readPosition, savePage } from "../support/saving.ts";
 import { createTestDatabase, type TestDatabase } from "../support/test-database.ts";
 
 const key: CursorKey = { environment: "production", filter: {} };
@@ -50,6 +51,9 @@ function pageOf(events: readonly MirroredEvent[], more: Partial<EventPage> = {})
     quarantined: [],
     received: events.length,
     full: false,
+    last: true,
+    bytes: 0,
+    tookMs: 0,
     request: "/events?order=asc&limit=100",
     requestId: "req_1",
     apiTime: "2026-08-01T10:00:05.000000Z",
@@ -67,7 +71,7 @@ function behind(event: MirroredEvent): Position {
 }
 
 /** What saving new events answers, all of the type user.created. */
-function inserted(count: number, more: Partial<SavedPage> = {}) {
+function inserted(count: number, more: Partial<SavedPages> = {}) {
   return { inserted: new Map(count === 0 ? [] : [["user.created", count]]), updated: 0, quarantined: 0, ...more };
 }
 
@@ -147,7 +151,7 @@ test("writes a page and the position behind it", async () => {
   });
   const second = eventOf("event_0", "{}", { event: "session.created", createdAt: "2026-08-01T10:00:01.000000Z" });
 
-  const saved = await store.savePage(key, pageOf([first, second]), { from: undefined, to: behind(second) });
+  const saved = await savePage(store, key, pageOf([first, second]), { from: undefined, to: behind(second) });
 
   expect(saved).toEqual({
     inserted: new Map([
@@ -188,20 +192,20 @@ test.each([
 ])("keeps the cursor, and writes nothing of the page, when %s can't be written", async (_, refuse) => {
   await using database = await migratedDatabase();
   const store = createStore(database.pool);
-  await store.savePage(key, pageOf(eventsOf("old", 2)), { from: undefined, to: start });
+  await savePage(store, key, pageOf(eventsOf("old", 2)), { from: undefined, to: start });
   await database.pool.query(refuse);
   const events = eventsOf("new", 3);
   const page = pageOf(events, { quarantined: [{ text: "broken", reason: "not an object" }] });
   const gap: Gap = { rangeStart: "2026-07-01T00:00:00.000000Z", rangeEnd: start.at, reason: "too old" };
 
-  const saving = store.savePage(key, page, { from: start, to: { after: "new_2", at: start.at }, gap });
+  const saving = savePage(store, key, page, { from: start, to: { after: "new_2", at: start.at }, gap });
 
   await expect(saving).rejects.toMatchObject({ name: "Trouble", kind: "passing", code: "postgres_failing" });
   expect({
     ids: await storedIds(database),
     quarantine: await storedQuarantine(database),
     gaps: await storedGaps(database),
-    position: await store.readPosition(key),
+    position: await readPosition(store, key),
   }).toEqual({ ids: ["old_0", "old_1"], quarantine: [], gaps: [], position: start });
 });
 
@@ -213,17 +217,17 @@ test("writes nothing when the connection dies in the middle, and everything with
   const move = { from: undefined, to: { after: "event_1", at: start.at } };
   // Saving waits at its last row.
   await using gate = await closeGate(database, "event_1");
-  const saving = expect(store.savePage(key, pageOf(events), move)).rejects.toMatchObject({ kind: "passing" });
+  const saving = expect(savePage(store, key, pageOf(events), move)).rejects.toMatchObject({ kind: "passing" });
   const [pid] = await gate.waiting(1);
   await database.pool.query("select pg_terminate_backend($1)", [pid]);
   await saving;
-  expect({ ids: await storedIds(database), position: await store.readPosition(key) }).toEqual({
+  expect({ ids: await storedIds(database), position: await readPosition(store, key) }).toEqual({
     ids: [],
     position: undefined,
   });
 
   await gate.open();
-  expect(await store.savePage(key, pageOf(events), move)).toEqual(inserted(2, { moved: true }));
+  expect(await savePage(store, key, pageOf(events), move)).toEqual(inserted(2, { moved: true }));
   await pool.end();
 });
 
@@ -267,13 +271,13 @@ test.each<[string, Position | undefined]>([
   const store = createStore(database.pool);
   const [first, second] = eventsOf("event", 2);
   if (first === undefined || second === undefined) throw new Error("unreachable");
-  await store.savePage(key, pageOf([first, second]), { from: undefined, to: behind(second) });
+  await savePage(store, key, pageOf([first, second]), { from: undefined, to: behind(second) });
   const before = await traces(database);
   const quarantined = [{ text: "broken", reason: "not an object" }];
   const gap: Gap = { rangeStart: "2026-07-01T00:00:00.000000Z", rangeEnd: start.at, reason: "too old" };
 
   for (const to of [behind(first), behind(eventOf("event_7")), ...(from === undefined ? [] : [from])]) {
-    const saved = await store.savePage(key, pageOf([eventOf("event_7")], { quarantined }), { from, to, gap });
+    const saved = await savePage(store, key, pageOf([eventOf("event_7")], { quarantined }), { from, to, gap });
     expect(saved).toEqual(inserted(0, { moved: false }));
   }
   expect({ traces: await traces(database), gaps: await storedGaps(database) }).toEqual({ traces: before, gaps: [] });
@@ -295,14 +299,14 @@ test.each(["read committed", "serializable"])(
         writers.map(async (writer) => {
           const events = eventsOf(`${writer}${round}`, 3);
           const to = { after: `${writer}${round}_2`, at: start.at };
-          return { events, to, ...(await store.savePage(key, pageOf(events), { from, to })) };
+          return { events, to, ...(await savePage(store, key, pageOf(events), { from, to })) };
         }),
       );
       const [winner, ...others] = saved.filter(({ moved }) => moved);
       expect(others).toEqual([]);
       winners.push(...(winner?.events.map(({ id }) => id) ?? []));
       from = winner?.to;
-      expect(await store.readPosition(key)).toEqual(from);
+      expect(await readPosition(store, key)).toEqual(from);
     }
     await pool.end();
     expect(await storedIds(database)).toEqual(winners);
@@ -349,9 +353,9 @@ test("a page that leads nowhere and was stored before leaves even the cursor's r
   const store = createStore(database.pool);
   const page = pageOf(eventsOf("event", 2));
   const to = { after: "event_1", at: start.at };
-  await store.savePage(key, page, { from: undefined, to });
+  await savePage(store, key, page, { from: undefined, to });
   const before = await traces(database);
-  expect(await store.savePage(key, page, { from: to, to })).toEqual(inserted(0, { moved: true }));
+  expect(await savePage(store, key, page, { from: to, to })).toEqual(inserted(0, { moved: true }));
   expect(await traces(database)).toEqual(before);
 });
 
@@ -476,17 +480,17 @@ test("keeps ids, types and labels of any characters", async () => {
   const store = createStore(database.pool);
   const oddKey: CursorKey = { environment: odd, filter: { organizationId: odd } };
   const to = { after: odd, at: start.at };
-  await store.savePage(oddKey, pageOf([eventOf(odd, "{}", { event: odd })]), { from: undefined, to });
+  await savePage(store, oddKey, pageOf([eventOf(odd, "{}", { event: odd })]), { from: undefined, to });
   expect(await storedEvents(database)).toEqual([rowOf(odd, 1, { event: odd, environment: odd })]);
-  expect(await store.readPosition(oddKey)).toEqual(to);
+  expect(await readPosition(store, oddKey)).toEqual(to);
 });
 
 test("keeps the microseconds of an event and of a position", async () => {
   const database = await emptyDatabase();
   const store = createStore(database.pool);
   const event = eventOf("event_1", "{}", { createdAt: "2023-04-28T20:05:31.093001Z" });
-  await store.savePage(key, pageOf([event]), { from: undefined, to: behind(event) });
-  expect(await store.readPosition(key)).toEqual({ after: "event_1", at: "2023-04-28T20:05:31.093001Z" });
+  await savePage(store, key, pageOf([event]), { from: undefined, to: behind(event) });
+  expect(await readPosition(store, key)).toEqual({ after: "event_1", at: "2023-04-28T20:05:31.093001Z" });
   expect(await storedEvents(database)).toEqual([rowOf("event_1", 1, { created_at: "2023-04-28T20:05:31.093001Z" })]);
 });
 
@@ -548,10 +552,10 @@ test.each(poison)(
     const events = [eventOf("event_0"), eventOf("event_1", data), eventOf("event_2", '{"a": "\\\\u0000"}')];
     const to = { after: "event_2", at: start.at };
 
-    const saved = await store.savePage(key, pageOf(events), { from: undefined, to });
+    const saved = await savePage(store, key, pageOf(events), { from: undefined, to });
 
     expect(saved).toEqual(inserted(3, { quarantined: 1, moved: true }));
-    expect(await store.readPosition(key)).toEqual(to);
+    expect(await readPosition(store, key)).toEqual(to);
     const object_id = JSON.parse(readable).id ?? null;
     expect(await storedEvents(database)).toEqual([
       rowOf("event_0", 1),
@@ -594,7 +598,7 @@ test("a page of 100 events that jsonb refuses is stored all the same", async () 
   const events = Array.from({ length: 100 }, (_, index) =>
     eventOf(`event_${index}`, poison[index % poison.length]?.[1]),
   );
-  const saved = await store.savePage(key, pageOf(events), { from: undefined, to: start });
+  const saved = await savePage(store, key, pageOf(events), { from: undefined, to: start });
   expect(saved).toEqual(inserted(100, { quarantined: 100, moved: true }));
   expect(await storedIds(database)).toEqual(events.map(({ id }) => id));
   expect((await storedQuarantine(database)).map(({ raw }) => raw).sort()).toEqual(
@@ -667,7 +671,7 @@ test("a consumer that reads by seq sees every event once, while four mirrors wri
     for (let page = 0; page < 40; page += 1) {
       const events = eventsOf(`${environment}${page}`, 1 + (page % 5));
       const to = { after: `${environment}${page}_0`, at: start.at };
-      await store.savePage({ ...key, environment }, pageOf(events), { from, to });
+      await savePage(store, { ...key, environment }, pageOf(events), { from, to });
       from = to;
     }
   };
@@ -711,9 +715,9 @@ test("tells listeners of every page that brought something, and of no replay", a
   const page = pageOf(eventsOf("event", 3));
   const to = { after: "event_2", at: start.at };
 
-  await store.savePage(key, page, { from: undefined, to });
-  await store.savePage(key, page, { from: start, to });
-  await store.savePage(key, page, { from: to, to: { after: "event_3", at: start.at } });
+  await savePage(store, key, page, { from: undefined, to });
+  await savePage(store, key, page, { from: start, to });
+  await savePage(store, key, page, { from: to, to: { after: "event_3", at: start.at } });
   await store.saveEvents("production", page);
   await store.saveEvents("production", pageOf([]));
   await store.saveEvents('"quoted" ünïcode', pageOf([eventOf("event_0", '{"a": 1}')]));
@@ -733,11 +737,11 @@ test("an empty page only moves the position", async () => {
   const database = await emptyDatabase();
   const store = createStore(database.pool);
   const at = "2026-08-31T00:00:00.000000Z";
-  expect(await store.readPosition(key)).toBeUndefined();
-  expect(await store.savePage(key, pageOf([]), { from: undefined, to: start })).toEqual(inserted(0, { moved: true }));
-  expect(await store.readPosition(key)).toEqual(start);
-  expect(await store.savePage(key, pageOf([]), { from: start, to: { at } })).toEqual(inserted(0, { moved: true }));
-  expect(await store.readPosition(key)).toEqual({ at });
+  expect(await readPosition(store, key)).toBeUndefined();
+  expect(await savePage(store, key, pageOf([]), { from: undefined, to: start })).toEqual(inserted(0, { moved: true }));
+  expect(await readPosition(store, key)).toEqual(start);
+  expect(await savePage(store, key, pageOf([]), { from: start, to: { at } })).toEqual(inserted(0, { moved: true }));
+  expect(await readPosition(store, key)).toEqual({ at });
   expect(await storedIds(database)).toEqual([]);
 });
 
@@ -755,11 +759,11 @@ test("mirrors with another environment or filter have positions of their own", a
   const positions = keys.map((_, index) => ({ after: `event_${index}`, at: start.at }));
   const page = pageOf([eventOf("shared")]);
   for (const [index, each] of keys.entries()) {
-    await store.savePage(each, page, { from: undefined, to: positions[index] ?? start });
+    await savePage(store, each, page, { from: undefined, to: positions[index] ?? start });
   }
-  expect(await Promise.all(keys.map((each) => store.readPosition(each)))).toEqual(positions);
+  expect(await Promise.all(keys.map((each) => readPosition(store, each)))).toEqual(positions);
 
-  await store.savePage({ environment: "staging", filter: {} }, pageOf([]), { from: positions[4], to: start });
+  await savePage(store, { environment: "staging", filter: {} }, pageOf([]), { from: positions[4], to: start });
   const digest = createHash("sha256").update(many.join(",")).digest("hex");
   const cursor = { environment: "production", filter: "*", events: null, organization_id: null, ...start };
   expect(await storedCursors(database)).toEqual(
@@ -793,7 +797,7 @@ test("records a gap once, and only what no earlier one covers", async () => {
   const recordedBy = async (missing: Gap, of: CursorKey = key) => {
     const to = { at: missing.rangeEnd };
     const unmoved = from !== undefined && samePosition(from, to);
-    const saved = await store.savePage(of, pageOf([]), { from: of === key ? from : undefined, to, gap: missing });
+    const saved = await savePage(store, of, pageOf([]), { from: of === key ? from : undefined, to, gap: missing });
     if (of === key && !unmoved) from = to;
     return saved.gap;
   };

@@ -2,10 +2,11 @@ import { fileURLToPath } from "node:url";
 import type { EventFilter } from "../../src/event.ts";
 import { EffectiveFilter } from "../../src/filter.ts";
 import { addMs } from "../../src/instant.ts";
-import { Mirror, type Step } from "../../src/mirror.ts";
+import { Mirror } from "../../src/mirror.ts";
 import { createPool } from "../../src/postgres/connect.ts";
 import { applyMigrations } from "../../src/postgres/migrate.ts";
 import { createStore } from "../../src/postgres/store.ts";
+import type { Step } from "../../src/step.ts";
 import { EVENT_TYPES } from "../../src/workos/catalogue.ts";
 import { createClient } from "../../src/workos/client.ts";
 import { type SimulatedApi, type SimulatedApiOptions, startSimulatedApi } from "./simulated-api.ts";
@@ -14,11 +15,16 @@ import { createTestDatabase, type TestDatabase } from "./test-database.ts";
 export const DAY = 86_400_000;
 
 export interface MirrorSettings {
-  filter?: EventFilter;
-  sinceDays?: number;
-  pageSize?: number;
+  filter?: EventFilter | undefined;
+  sinceDays?: number | undefined;
+  pageSize?: number | undefined;
+  /** One slice after the other, if not said otherwise. */
+  concurrency?: number | "auto" | undefined;
+  /** How often the head is looked at beside other slices; never, if not said otherwise. */
+  pollIntervalMs?: number | undefined;
+  sweep?: { intervalMs: number; windowMs: number } | undefined;
   /** The API's, if not said otherwise. */
-  ownClock?: () => number;
+  ownClock?: (() => number) | undefined;
 }
 
 /** A mirror in this process, between a simulated API and a migrated database of its own. */
@@ -36,7 +42,8 @@ export class MirrorBench implements AsyncDisposable {
   }
 
   constructor(database: TestDatabase, api: SimulatedApi, settings: MirrorSettings) {
-    const { filter = {}, sinceDays = 90, pageSize = 100 } = settings;
+    const { filter = {}, sinceDays = 90, pageSize = 100, concurrency = 1, sweep, pollIntervalMs } = settings;
+    const rateLimit = { requests: 10_000, perMs: 1_000 };
     this.database = database;
     this.api = api;
     this.#settings = settings;
@@ -49,11 +56,13 @@ export class MirrorBench implements AsyncDisposable {
         readKey: async () => api.apiKey,
         pageSize,
         timeoutMs: 1_000,
-        rateLimit: { requests: 10_000, perMs: 1_000 },
+        rateLimit,
         userAgent: "test",
       }),
       store: createStore(this.#pool),
       startAt: (now) => addMs(now, -sinceDays * DAY),
+      reading: { concurrency, rateLimit, pageSize, ...(pollIntervalMs !== undefined && { pollIntervalMs }) },
+      sweep,
       ownClock: settings.ownClock ?? (() => api.options.now()),
     });
   }
@@ -70,7 +79,7 @@ export class MirrorBench implements AsyncDisposable {
   async toHead(): Promise<Step[]> {
     const steps: Step[] = [];
     do steps.push(await this.step());
-    while (steps.at(-1)?.atHead === false);
+    while (steps.at(-1)?.rest === false);
     return steps;
   }
 

@@ -14,7 +14,7 @@ export async function createTestDatabase(): Promise<TestDatabase> {
   await onServer(`create database "${name}"`);
   const url = new URL(inject("postgresUrl"));
   url.pathname = name;
-  const pool = new pg.Pool({ connectionString: url.href });
+  const pool = new pg.Pool({ connectionString: url.href, pipeline: true });
   // Tests cut connections on purpose; without a listener an idle one's end would end the test run.
   pool.on("error", () => {});
   const drop = async () => {

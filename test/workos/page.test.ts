@@ -3,7 +3,11 @@ import { Trouble } from "../../src/trouble.ts";
 import { readPage as readPageUntil } from "../../src/workos/page.ts";
 
 const LATEST = "2126-01-01T00:00:00.000000Z";
-const readPage = (body: string) => readPageUntil(body, LATEST);
+
+function readPage(body: string) {
+  const { more: _, ...page } = readPageUntil(body, LATEST);
+  return page;
+}
 
 const AT = "2026-08-20T12:00:00.000000Z";
 
@@ -28,6 +32,11 @@ function bodyOf(texts: readonly string[], listMetadata = '{"after":null}'): stri
 function read(id: string, text: string, more: Record<string, unknown> = {}) {
   return { id, event: "user.created", createdAt: AT, text, data: '{"id":"user_1"}', ...more };
 }
+
+test("says whether the API told of more to come", () => {
+  const more = ["null", '""', '"event_1"'].map((after) => readPageUntil(bodyOf([], `{"after":${after}}`), LATEST).more);
+  expect([...more, readPageUntil('{"data":[]}', LATEST).more]).toEqual([false, true, true, false]);
+});
 
 /** The Trouble that the body leads to, as data. */
 function troubleOf(body: string) {

@@ -20,11 +20,14 @@ async function startJitteryApi(mostMs: number): Promise<SimulatedApi> {
 /** A request whose answer is read to its end; resolves with its status. */
 function ask(limiter: Limiter, api: Pick<SimulatedApi, "url" | "apiKey">, signal = NEVER): Promise<number> {
   const headers = { authorization: `Bearer ${api.apiKey}` };
-  return limiter(async () => {
-    const response = await fetch(`${api.url}/events`, { headers, signal });
-    await response.arrayBuffer();
-    return response.status;
-  }, signal);
+  return limiter(
+    async () => {
+      const response = await fetch(`${api.url}/events`, { headers, signal });
+      await response.arrayBuffer();
+      return response.status;
+    },
+    { signal },
+  );
 }
 
 async function askInTurn(count: number, limiter: Limiter, api: Pick<SimulatedApi, "url" | "apiKey">): Promise<void> {
@@ -127,7 +130,7 @@ test.concurrent("sends nothing when told to stop before, and does not wait for a
   const limiter = createLimiter({ requests: 1, perMs: 3_600_000 });
   const reason = new Error("SIGTERM");
   const sent: string[] = [];
-  const send = (what: string, signal: AbortSignal) => limiter(async () => sent.push(what), signal);
+  const send = (what: string, signal: AbortSignal) => limiter(async () => sent.push(what), { signal });
   await expect(send("with a place", AbortSignal.abort(reason))).rejects.toBe(reason);
   await send("the only one", NEVER);
   await expect(send("without a place", AbortSignal.abort(reason))).rejects.toBe(reason);
@@ -138,7 +141,7 @@ test.concurrent("keeps the program alive while a request waits for its place, an
   const program = `
     const { createLimiter } = await import(process.argv[1]);
     const limiter = createLimiter({ requests: 1, perMs: 1000 });
-    for (const turn of ["first", "second"]) await limiter(async () => console.log(turn), new AbortController().signal);
+    for (const turn of ["first", "second"]) await limiter(async () => console.log(turn), { signal: new AbortController().signal });
     const done = performance.now();
     process.on("exit", () => console.log(performance.now() - done < 500));`;
   const url = new URL("../../src/workos/rate-limit.ts", import.meta.url).href;

@@ -1,0 +1,244 @@
+import { addMs, type Instant } from "./instant.ts";
+import { type ReadPage, Slice } from "./slice.ts";
+import { Walk, type WalkOptions } from "./walk.ts";
+
+export interface ReadingOptions {
+  /** How many slices of history are read side by side; `auto`: as many as keep the rate limit busy. */
+  concurrency: number | "auto";
+  rateLimit: { requests: number; perMs: number };
+  pageSize: number;
+  /** From one look at the head to the next, while other slices are being read; undefined: not before they are done. */
+  pollIntervalMs?: number;
+  signal: AbortSignal;
+}
+
+/** Pages that were read, or what stopped a slice. Both empty: everything was read. */
+export interface Taken {
+  pages: readonly ReadPage[];
+  failure?: { slice: Slice; error: unknown };
+}
+
+const MOST_CONCURRENT = 50;
+/** More than the latency asks for, since it differs from request to request. */
+const SPARE = 1.25;
+/** Of what was read and is not written yet, and of what is on its way. */
+const MOST_BUFFERED_BYTES = 8 * 1024 * 1024;
+const MOST_ASKED_BYTES = 16 * 1024 * 1024;
+const MOST_BUFFERED_PAGES = 30;
+const MOST_AHEAD_PAGES = 10;
+/** When more pages wait for being written, reading faster would not help. */
+const MOST_WAITING_PAGES = 3;
+/** Slices with less to read are not cut in two. */
+const FEWEST_PAGES = 8;
+/** Each cut costs about half a request, so there may be so many for each page of history, and a few. */
+const CUTS_PER_PAGE = 0.03;
+const FREE_CUTS = 2;
+/** A head that is further behind leaves the time until then to slices of history. */
+const FAR_BEHIND_MS = 3_600_000;
+/** Events may turn up late by some seconds; what is younger is left to the head. */
+const CUT_BEFORE_NOW_MS = 10 * 60_000;
+/** The share of the rate limit that looking at a quiet head may take from history. */
+const QUIET_SHARE = 0.02;
+
+/** Reads slices side by side, each page by page, as far ahead of the writer as memory allows. */
+export class Reading {
+  readonly slices: Slice[] = [];
+  readonly #options: ReadingOptions;
+  readonly #stop = new AbortController();
+  readonly #signal: AbortSignal;
+  #failure: Taken["failure"];
+  /** Nothing is asked for between a failure and the next call of `next`. */
+  #isPaused = false;
+  #wake: () => void = () => {};
+  /** Of history: how long an answer takes, and how large it is. */
+  #tookMs: number | undefined;
+  #pageBytes = 1;
+  #pagesRead = 0;
+  #cuts = 0;
+  #headTimer: NodeJS.Timeout | undefined;
+  #isHeadQuiet = false;
+
+  constructor(options: ReadingOptions) {
+    this.#options = options;
+    this.#signal = AbortSignal.any([options.signal, this.#stop.signal]);
+  }
+
+  add(slice: Slice): void {
+    this.slices.push(slice);
+  }
+
+  /** The slice that follows the present. */
+  get head(): Slice | undefined {
+    return this.slices.find(({ purpose }) => purpose === "head");
+  }
+
+  /** Those beside the head that are not read to their end yet. */
+  get others(): Slice[] {
+    return this.slices.filter((slice) => slice.purpose !== "head" && !(slice.hasEnded && slice.pages.length === 0));
+  }
+
+  /** Waits until something was read, and takes it. */
+  async next(): Promise<Taken> {
+    if (this.#failure === undefined) this.#isPaused = false;
+    for (;;) {
+      this.#fill();
+      const pages = this.#take();
+      const failure = this.#failure;
+      if (pages.length > 0) return { pages };
+      if (failure !== undefined) {
+        this.#failure = undefined;
+        return { pages, failure };
+      }
+      if (!this.slices.some(({ isAsking }) => isAsking) && this.#headTimer === undefined) return { pages };
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  /** Gives up everything that is being asked for. */
+  stop(): void {
+    clearTimeout(this.#headTimer);
+    this.#stop.abort(new Error("the page is not needed any more"));
+  }
+
+  /** Where one more slice would be of use; undefined when it is the writer that is waited for. */
+  cut(now: Instant): { slice: Slice; at: Instant } | undefined {
+    const waiting = this.slices.reduce((sum, { pages }) => sum + pages.length, 0);
+    if (this.#isPaused || this.#width === 1 || waiting > MOST_WAITING_PAGES) return undefined;
+    return this.#cutHead(now) ?? this.#cutLargest();
+  }
+
+  /** Cuts a slice in two; answers the one that begins at that instant. */
+  split(slice: Slice, at: Instant, options: Omit<WalkOptions, "from" | "until">): Slice {
+    const walk = new Walk({ ...options, from: { at }, until: slice.walk.until });
+    const behind = new Slice(slice.purpose, walk, slice.density);
+    slice.walk.until = at;
+    if (slice.purpose === "head") slice.purpose = "history";
+    this.slices.splice(this.slices.indexOf(slice) + 1, 0, behind);
+    this.#cuts += 1;
+    return behind;
+  }
+
+  /** What is far behind the present is history; the head goes on where the present begins. */
+  #cutHead(now: Instant): { slice: Slice; at: Instant } | undefined {
+    const { head } = this;
+    if (head === undefined || head.hasEnded || head.walk.position.at > addMs(now, -FAR_BEHIND_MS)) return undefined;
+    const at = addMs(now, -CUT_BEFORE_NOW_MS);
+    return this.#pagesUntil(head, at) < FEWEST_PAGES ? undefined : { slice: head, at };
+  }
+
+  /** Who has nothing to do takes half of the largest rest. */
+  #cutLargest(): { slice: Slice; at: Instant } | undefined {
+    const reading = this.others.filter(({ purpose, hasEnded }) => purpose === "history" && !hasEnded);
+    if (reading.length === 0 || reading.length >= this.#width) return undefined;
+    const rests = reading.map((slice) => ({ slice, rest: this.#pagesUntil(slice, slice.walk.until) }));
+    const all = rests.reduce((sum, { rest }) => sum + rest, this.#pagesRead);
+    if (this.#cuts >= all * CUTS_PER_PAGE + FREE_CUTS) return undefined;
+    const largest = rests.reduce((most, other) => (other.rest > most.rest ? other : most));
+    const { until } = largest.slice.walk;
+    if (largest.rest < FEWEST_PAGES || until === undefined) return undefined;
+    return { slice: largest.slice, at: largest.slice.middleUntil(until) };
+  }
+
+  #pagesUntil(slice: Slice, end: Instant | undefined): number {
+    return end === undefined ? 0 : slice.restUntil(end) / this.#options.pageSize;
+  }
+
+  /** How many slices of history may be asked for at the same time. */
+  get #width(): number {
+    const { concurrency, rateLimit } = this.#options;
+    const forMemory = Math.max(1, Math.floor(MOST_ASKED_BYTES / this.#pageBytes));
+    if (concurrency !== "auto") return Math.min(concurrency, forMemory);
+    const forLatency = Math.ceil(((this.#tookMs ?? 0) * rateLimit.requests * SPARE) / rateLimit.perMs) + 1;
+    return Math.min(forLatency, MOST_CONCURRENT, forMemory);
+  }
+
+  /** Asks for whatever may be asked for now. */
+  #fill(): void {
+    if (this.#isPaused || this.#signal.aborted || this.#isBufferFull()) return;
+    const { head } = this;
+    if (head !== undefined && mayAsk(head)) void this.#ask(head);
+    for (const slice of this.others) {
+      const asking = this.slices.filter(({ purpose, isAsking }) => purpose !== "head" && isAsking).length;
+      if (asking >= this.#width) return;
+      if (mayAsk(slice)) void this.#ask(slice);
+    }
+  }
+
+  #isBufferFull(): boolean {
+    const pages = this.slices.flatMap((slice) => slice.pages);
+    const bytes = pages.reduce((sum, { page }) => sum + page.bytes, 0);
+    return bytes >= MOST_BUFFERED_BYTES || pages.length >= MOST_BUFFERED_PAGES;
+  }
+
+  async #ask(slice: Slice): Promise<void> {
+    slice.isAsking = true;
+    const askedAt = performance.now();
+    try {
+      const background = slice.purpose === "head" ? undefined : { leave: this.#leave };
+      this.#look(await slice.read(this.#signal, background), askedAt);
+    } catch (error) {
+      if (!this.#isPaused) this.#failure = { slice, error };
+      this.#isPaused = true;
+    } finally {
+      slice.isAsking = false;
+      this.#fill();
+      this.#wake();
+    }
+  }
+
+  #look({ slice, page, lead }: ReadPage, askedAt: number): void {
+    const isHead = slice.purpose === "head";
+    if (lead === "end" || (isHead && typeof lead === "object" && lead.atHead)) slice.hasEnded = true;
+    if (isHead && slice.hasEnded) this.#restHead(slice, askedAt, page.received === 0);
+    if (isHead) return;
+    this.#pagesRead += 1;
+    this.#tookMs = this.#tookMs === undefined ? page.tookMs : this.#tookMs * 0.8 + page.tookMs * 0.2;
+    this.#pageBytes = Math.max(page.bytes, this.#pageBytes * 0.9);
+  }
+
+  /** Beside others, the head is looked at again after a while; by itself, that is up to the caller. */
+  #restHead(head: Slice, askedAt: number, isQuiet: boolean): void {
+    const { pollIntervalMs } = this.#options;
+    this.#isHeadQuiet = isQuiet;
+    if (pollIntervalMs === undefined || this.others.length === 0) return;
+    clearTimeout(this.#headTimer);
+    const restMs = askedAt + this.#headIntervalMs(pollIntervalMs) - performance.now();
+    this.#headTimer = setTimeout(() => {
+      this.#headTimer = undefined;
+      head.hasEnded = false;
+      this.#fill();
+      this.#wake();
+    }, restMs);
+  }
+
+  #headIntervalMs(pollIntervalMs: number): number {
+    const { requests, perMs } = this.#options.rateLimit;
+    return this.#isHeadQuiet ? Math.max(pollIntervalMs, perMs / (requests * QUIET_SHARE)) : pollIntervalMs;
+  }
+
+  /** The places in a window of the rate limit that the head will need. */
+  get #leave(): number {
+    const { pollIntervalMs, rateLimit } = this.#options;
+    return pollIntervalMs === undefined ? 0 : Math.ceil(rateLimit.perMs / this.#headIntervalMs(pollIntervalMs));
+  }
+
+  #take(): ReadPage[] {
+    const taken: ReadPage[] = [];
+    let bytes = 0;
+    for (const slice of this.slices) {
+      for (let page = slice.pages[0]; page !== undefined; page = slice.pages[0]) {
+        if (taken.length > 0 && bytes + page.page.bytes > MOST_BUFFERED_BYTES) return taken;
+        bytes += page.page.bytes;
+        taken.push(page);
+        slice.pages.shift();
+      }
+    }
+    return taken;
+  }
+}
+
+function mayAsk({ isAsking, hasEnded, pages }: Slice): boolean {
+  return !isAsking && !hasEnded && pages.length < MOST_AHEAD_PAGES;
+}
