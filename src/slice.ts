@@ -60,11 +60,14 @@ export class Slice {
     return instantOf(Math.ceil((msOf(this.walk.position.at) + msOf(end)) / 2));
   }
 
-  #look({ events, end }: EventPage, from: Position): void {
+  #look({ events, end, full }: EventPage, from: Position): void {
     const first = events[0]?.createdAt;
-    if (first === undefined || end?.at === undefined) return;
+    if (first === undefined || end?.at === undefined || !full) {
+      this.density = 0;
+      return;
+    }
     // a slice may begin with a long silence
-    const begin = laterOf(first, from.at);
-    this.density = events.length / Math.max(1, msOf(end.at) - msOf(begin));
+    const spanMs = msOf(end.at) - msOf(laterOf(first, from.at));
+    if (spanMs > 0) this.density = events.length / spanMs;
   }
 }

@@ -102,9 +102,11 @@ test("stores what happens meanwhile at once, before history is read", async () =
 });
 
 test("catches up after a long outage in slices, too", async () => {
-  await using bench = await setUp({ events: history(100, { days: 80, endsDaysAgo: 70 }), latencyMs: 200 });
+  const events = history(60, { days: 80, endsDaysAgo: 70 });
+  await using bench = await setUp({ events, latencyMs: 100, now: () => NOW - 70 * DAY });
   await bench.toHead();
-  bench.api.emit(generateEvents({ seed: 5, count: 700, from: NOW - 60 * DAY, to: NOW }));
+  bench.api.emit(generateEvents({ seed: 5, count: 700, from: NOW - 70 * DAY, to: NOW }));
+  bench.api.options.now = () => NOW;
   let most = 0;
   do most = Math.max(most, (await cursorsOf(bench)).length);
   while (!(await bench.step()).rest);
