@@ -3,6 +3,9 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { Bench, Measure } from "./bench.ts";
 import { catchUp } from "./sections/catch-up.ts";
+import { freshness } from "./sections/freshness.ts";
+import { idle } from "./sections/idle.ts";
+import { start } from "./sections/start.ts";
 import { writePath } from "./sections/write-path.ts";
 import { type Figure, median, meets, printSection, type Section } from "./tools/figures.ts";
 import { describeMachine, sentenceOf } from "./tools/machine.ts";
@@ -19,6 +22,9 @@ No section: all of these but the long ones; 'all': everything.
 const sections: Record<string, { measure: Measure; isLong?: boolean }> = {
   "catch-up": { measure: catchUp },
   "write-path": { measure: writePath },
+  freshness: { measure: freshness },
+  idle: { measure: idle },
+  start: { measure: start },
 };
 
 async function main(): Promise<void> {

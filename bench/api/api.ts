@@ -15,7 +15,7 @@ export class BenchApi implements AsyncDisposable {
 
   static async start(history: History, settings: Partial<Settings> = {}): Promise<BenchApi> {
     const child = fork(program, [JSON.stringify({ ...history, key })], { execArgv: ["--max-old-space-size=8192"] });
-    const [{ port }] = await answerOf<{ port: number }>(child);
+    const { port } = await messageOf<{ port: number }>(child);
     const api = new BenchApi(child, `http://127.0.0.1:${port}`);
     await api.set(settings);
     return api;
@@ -44,6 +44,11 @@ export class BenchApi implements AsyncDisposable {
     return this.#ask<Told>({ name: "tell", window });
   }
 
+  /** How many events were created in this time, end exclusive. */
+  async countCreated(sinceMs: number, untilMs: number): Promise<number> {
+    return this.#ask<number>({ name: "count created", sinceMs, untilMs });
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#child.exitCode !== null) return;
     const exited = once(this.#child, "exit");
@@ -53,19 +58,19 @@ export class BenchApi implements AsyncDisposable {
 
   async #ask<Answer>(command: Command): Promise<Answer> {
     this.#child.send(command);
-    const [answer] = await answerOf<Answer>(this.#child);
-    return answer;
+    return (await messageOf<{ answer: Answer }>(this.#child)).answer;
   }
 }
 
-async function answerOf<Answer>(child: ChildProcess): Promise<[Answer]> {
+/** The next message, if the process lives so long. */
+async function messageOf<Message>(child: ChildProcess): Promise<Message> {
   const done = new AbortController();
-  const ended = once(child, "exit", { signal: done.signal }).then(() => {
+  const { signal } = done;
+  const ended = once(child, "exit", { signal }).then(() => {
     throw new Error("the bench's API server has ended");
   });
   try {
-    const answer = once(child, "message", { signal: done.signal }).then(([message]): [Answer] => [message]);
-    return await Promise.race([answer, ended]);
+    return await Promise.race([once(child, "message", { signal }).then(([message]): Message => message), ended]);
   } finally {
     ended.catch(() => undefined);
     done.abort();

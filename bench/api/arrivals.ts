@@ -8,6 +8,10 @@ export class Arrivals {
     return this.#times.length;
   }
 
+  get first(): number | undefined {
+    return this.#times[0];
+  }
+
   add(at: number): void {
     this.#times.push(at);
   }

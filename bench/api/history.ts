@@ -6,6 +6,8 @@ export interface History {
   count: number;
   /** Up to now; WorkOS keeps 90. */
   days: number;
+  /** Other events, with other ids. */
+  seed?: number;
   /**
    * `bursty`: four of five events in a few hours of imports, the largest of which alone holds a quarter of all, and
    * the rest by day rather than by night. That is what cutting time into equal parts is worst at.

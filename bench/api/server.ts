@@ -31,15 +31,18 @@ export interface Told {
   mostInWindow: number;
   /** Of one request more than the limit, by the clock of arrivals. */
   shortestOverLimitMs: number | null;
+  /** Since the epoch; null before the first request. */
+  firstArrivalMs: number | null;
 }
 
 export type Command =
   | { name: "set"; settings: Partial<Settings> }
   | { name: "reset" }
+  | { name: "count created"; sinceMs: number; untilMs: number }
   | { name: "tell"; window: { requests: number; perMs: number } };
 
 const history: History & { key: string } = JSON.parse(process.argv[2] ?? "{}");
-const generator = new EventGenerator(1);
+const generator = new EventGenerator(history.seed ?? 1);
 const log = makeHistory(history, generator, Date.now() - 1_000);
 const arrivals = new Arrivals();
 const settings: Settings = { latencyMs: 0, rateLimit: null, eventsPerSecond: 0 };
@@ -109,8 +112,10 @@ function set(changed: Partial<Settings>): void {
 
 function tell({ requests, perMs }: { requests: number; perMs: number }): Told {
   const shortest = arrivals.shortestOf(requests);
+  const { first } = arrivals;
   return {
     ...counts,
+    firstArrivalMs: first === undefined ? null : performance.timeOrigin + first,
     requests: arrivals.count,
     events: log.length,
     mostInWindow: arrivals.mostWithin(perMs),
@@ -118,12 +123,20 @@ function tell({ requests, perMs }: { requests: number; perMs: number }): Told {
   };
 }
 
-process.on("message", (command: Command) => {
-  if (command.name === "set") set(command.settings);
-  if (command.name === "reset") {
-    arrivals.reset();
-    counts = noCounts();
+function carryOut(command: Command): unknown {
+  switch (command.name) {
+    case "set":
+      return set(command.settings);
+    case "reset":
+      arrivals.reset();
+      counts = noCounts();
+      return;
+    case "count created":
+      return log.firstAtOrAfter(command.untilMs) - log.firstAtOrAfter(command.sinceMs);
+    case "tell":
+      return tell(command.window);
   }
-  process.send?.(command.name === "tell" ? tell(command.window) : {});
-});
+}
+
+process.on("message", (command: Command) => process.send?.({ answer: carryOut(command) }));
 process.once("disconnect", () => process.exit());

@@ -16,6 +16,12 @@ export interface Progress {
 
 const everyMs = 50;
 
+/** The same, for those who only want it to be over. */
+export async function untilRows(url: string, mirror: BenchMirror, rows: number, limitMs = 120_000): Promise<void> {
+  const { isComplete } = await watchRows(url, mirror, rows, limitMs);
+  if (!isComplete) throw new Error(`there were not ${rows} rows after ${limitMs / 1000} s:\n${mirror.endOfLog()}`);
+}
+
 /** Looks on from a connection of its own until so many rows are visible, or until the time is up. */
 export async function watchRows(url: string, mirror: BenchMirror, rows: number, limitMs: number): Promise<Progress> {
   const client = new pg.Client(url);
