@@ -1,20 +1,25 @@
 import { mkdir, writeFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { Bench, Measure } from "./bench.ts";
 import { catchUp } from "./sections/catch-up.ts";
 import { freshness } from "./sections/freshness.ts";
+import { growth } from "./sections/growth.ts";
 import { idle } from "./sections/idle.ts";
+import { memory } from "./sections/memory.ts";
+import { profile } from "./sections/profile.ts";
 import { start } from "./sections/start.ts";
 import { writePath } from "./sections/write-path.ts";
 import { type Figure, median, meets, printSection, type Section } from "./tools/figures.ts";
 import { describeMachine, sentenceOf } from "./tools/machine.ts";
 import { BenchPostgres } from "./tools/postgres.ts";
+import { cpuSecondsOfMachine, cpuSecondsOfTree } from "./tools/usage.ts";
 
 const usage = `npm run bench -- [section …] [--only TEXT] [--rounds N] [--seconds N]
 
-Sections: catch-up, write-path
-No section: all of these but the long ones; 'all': everything.
+Sections: catch-up, write-path, freshness, idle, start; long: memory, growth, profile
+No section: all but the long ones, in less than ten minutes; 'all': everything.
 --only TEXT   only the parts of a section whose name holds TEXT, such as '200ms'
 --rounds N    how often each thing is measured
 --seconds N   how long things that take a while are measured`;
@@ -25,6 +30,9 @@ const sections: Record<string, { measure: Measure; isLong?: boolean }> = {
   freshness: { measure: freshness },
   idle: { measure: idle },
   start: { measure: start },
+  memory: { measure: memory, isLong: true },
+  growth: { measure: growth, isLong: true },
+  profile: { measure: profile, isLong: true },
 };
 
 async function main(): Promise<void> {
@@ -32,6 +40,8 @@ async function main(): Promise<void> {
     allowPositionals: true,
     options: { only: { type: "string" }, rounds: { type: "string" }, seconds: { type: "string" } },
   });
+  const unknown = positionals.find((name) => name !== "all" && !(name in sections));
+  if (unknown !== undefined) throw new Error(`there is no section ${unknown}\n\n${usage}`);
   const isAll = positionals.includes("all");
   const names = isAll ? Object.keys(sections) : positionals.length > 0 ? positionals : shortOnes();
   await using postgres = await BenchPostgres.start();
@@ -47,14 +57,25 @@ async function main(): Promise<void> {
   };
   const measured: Record<string, Section> = {};
   for (const name of names) {
-    const section = await sections[name]?.measure(bench);
-    if (section !== undefined) measured[name] = section;
+    const measure = sections[name]?.measure;
+    if (measure !== undefined) measured[name] = await withNeighbours(bench, measure);
   }
   console.log(`\n${"-".repeat(100)}\n${sentenceOf(machine)}`);
   for (const [name, section] of Object.entries(measured)) printSection(name, section);
   const folder = fileURLToPath(new URL("../.data", import.meta.url));
   await mkdir(folder, { recursive: true });
   await writeFile(`${folder}/bench.json`, `${JSON.stringify({ machine, sections: withMedians(measured) }, null, 2)}\n`);
+}
+
+/** How much of the machine others took meanwhile: figures are to be trusted as far as that is little. */
+async function withNeighbours(bench: Bench, measure: Measure): Promise<Section> {
+  const others = async () =>
+    cpuSecondsOfMachine() - cpuSecondsOfTree(process.pid) - (await bench.postgres.cpuSeconds());
+  const started = performance.now();
+  const before = await others();
+  const section = await measure(bench);
+  const cores = ((await others()) - before) / ((performance.now() - started) / 1_000);
+  return { ...section, othersPercent: Math.round((100 * Math.max(0, cores)) / availableParallelism()) };
 }
 
 function shortOnes(): string[] {
@@ -74,9 +95,12 @@ function lineOf({ name, unit, values, note = "" }: Figure): string {
 
 function withMedians(measured: Record<string, Section>): unknown {
   return Object.fromEntries(
-    Object.entries(measured).map(([name, { title, figures }]) => [
+    Object.entries(measured).map(([name, { figures, ...section }]) => [
       name,
-      { title, figures: figures.map((figure) => ({ ...figure, median: median(figure.values), met: meets(figure) })) },
+      {
+        ...section,
+        figures: figures.map((figure) => ({ ...figure, median: median(figure.values), met: meets(figure) })),
+      },
     ]),
   );
 }

