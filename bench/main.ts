@@ -1,6 +1,4 @@
-import { mkdir, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { Bench, Measure } from "./bench.ts";
 import { catchUp } from "./sections/catch-up.ts";
@@ -11,9 +9,10 @@ import { memory } from "./sections/memory.ts";
 import { profile } from "./sections/profile.ts";
 import { start } from "./sections/start.ts";
 import { writePath } from "./sections/write-path.ts";
-import { type Figure, median, meets, printSection, type Section } from "./tools/figures.ts";
+import { type Figure, median, printSection, type Section } from "./tools/figures.ts";
 import { describeMachine, sentenceOf } from "./tools/machine.ts";
 import { BenchPostgres } from "./tools/postgres.ts";
+import { writeJson, writeSummary } from "./tools/report.ts";
 import { cpuSecondsOfMachine, cpuSecondsOfTree } from "./tools/usage.ts";
 
 const usage = `npm run bench -- [section …] [--only TEXT] [--rounds N] [--seconds N]
@@ -56,15 +55,22 @@ async function main(): Promise<void> {
     tell: (figures) => console.log(figures.map(lineOf).join("\n")),
   };
   const measured: Record<string, Section> = {};
+  const stop = interrupted();
   for (const name of names) {
     const measure = sections[name]?.measure;
-    if (measure !== undefined) measured[name] = await withNeighbours(bench, measure);
+    if (measure !== undefined) measured[name] = await Promise.race([withNeighbours(bench, measure), stop]);
   }
   console.log(`\n${"-".repeat(100)}\n${sentenceOf(machine)}`);
   for (const [name, section] of Object.entries(measured)) printSection(name, section);
-  const folder = fileURLToPath(new URL("../.data", import.meta.url));
-  await mkdir(folder, { recursive: true });
-  await writeFile(`${folder}/bench.json`, `${JSON.stringify({ machine, sections: withMedians(measured) }, null, 2)}\n`);
+  await writeJson({ machine, sections: measured });
+  if (isAll && values.only === undefined) await writeSummary({ machine, sections: measured });
+}
+
+/** Rejects on Ctrl-C, so that everything is cleared away that was started. */
+function interrupted(): Promise<never> {
+  return new Promise((_, reject) => {
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => reject(new Error(signal)));
+  });
 }
 
 /** How much of the machine others took meanwhile: figures are to be trusted as far as that is little. */
@@ -93,17 +99,11 @@ function lineOf({ name, unit, values, note = "" }: Figure): string {
   return `    ${name}: ${median(values).toFixed(1)} ${unit} ${note}`;
 }
 
-function withMedians(measured: Record<string, Section>): unknown {
-  return Object.fromEntries(
-    Object.entries(measured).map(([name, { figures, ...section }]) => [
-      name,
-      {
-        ...section,
-        figures: figures.map((figure) => ({ ...figure, median: median(figure.values), met: meets(figure) })),
-      },
-    ]),
-  );
-}
-
 if (process.argv.includes("--help")) console.log(usage);
-else await main();
+else {
+  await main().catch((error: unknown) => {
+    console.error(error);
+    // whatever is still being measured would keep it alive
+    process.exit(1);
+  });
+}

@@ -6,7 +6,7 @@ import type { Section } from "../tools/figures.ts";
 import { BenchMirror } from "../tools/mirror.ts";
 import { onDatabase } from "../tools/postgres.ts";
 import { untilRows } from "../tools/progress.ts";
-import { cpuSeconds, residentMiB } from "../tools/usage.ts";
+import { cpuSeconds, residentMB } from "../tools/usage.ts";
 
 const events = 2_000;
 const settleMs = 10_000;
@@ -58,8 +58,8 @@ export async function idle(bench: Bench): Promise<Section> {
         note: "by pg_stat_database; the server's own, such as autovacuum's, count as well",
       },
       { name: "WAL written", unit: "bytes", values: [after.wal - before.wal], target: { atMost: 0 } },
-      { name: "memory", unit: "MiB", values: [after.resident] },
-      { name: "memory, growth", unit: "MiB", values: [after.resident - before.resident], target: { atMost: 1 } },
+      { name: "memory", unit: "MB", values: [after.resident] },
+      { name: "memory, growth", unit: "MB", values: [after.resident - before.resident], target: { atMost: 1 } },
     ],
   };
 }
@@ -72,5 +72,5 @@ async function lookAt(client: pg.Client, pid: number, database: string): Promise
     [database],
   );
   const { transactions = Number.NaN, wal = Number.NaN } = rows[0] ?? {};
-  return { atMs: performance.now(), cpu: cpuSeconds(pid), resident: residentMiB(pid), transactions, wal };
+  return { atMs: performance.now(), cpu: cpuSeconds(pid), resident: residentMB(pid), transactions, wal };
 }

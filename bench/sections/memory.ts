@@ -4,7 +4,7 @@ import type { Bench } from "../bench.ts";
 import type { Section } from "../tools/figures.ts";
 import { BenchMirror } from "../tools/mirror.ts";
 import { watchRows } from "../tools/progress.ts";
-import { peakMiB, residentMiB } from "../tools/usage.ts";
+import { peakMB, residentMB } from "../tools/usage.ts";
 
 const events = 1_000_000;
 /** From here on memory may not grow any more. */
@@ -30,8 +30,8 @@ export async function memory(bench: Bench): Promise<Section> {
   await delay(2_000);
   done.abort();
   await sampling;
-  const end = residentMiB(mirror.pid);
-  const peak = peakMiB(mirror.pid);
+  const end = residentMB(mirror.pid);
+  const peak = peakMB(mirror.pid);
   await mirror.stop();
   const rowsAt = (atMs: number) => progress.find((seen) => seen.atMs >= atMs)?.rows ?? events;
   const steady = samples
@@ -40,11 +40,11 @@ export async function memory(bench: Bench): Promise<Section> {
   return {
     title: `resident memory over ${progress.at(-1)?.rows} events without a limit, the API answers in 50 ms`,
     figures: [
-      { name: "after all events", unit: "MiB", values: [end], target: { atMost: 100 } },
-      { name: "highest", unit: "MiB", values: [peak], target: { atMost: 100 } },
+      { name: "after all events", unit: "MB", values: [end], target: { atMost: 100 } },
+      { name: "highest", unit: "MB", values: [peak], target: { atMost: 100 } },
       {
         name: "growth per 100,000 events, after 200,000",
-        unit: "MiB",
+        unit: "MB",
         values: [slopeOf(steady) * 100_000],
         target: { atMost: 1 },
         note: "least squares; a collector that comes and goes makes it tremble around zero",
@@ -55,7 +55,7 @@ export async function memory(bench: Bench): Promise<Section> {
 
 async function sample(mirror: BenchMirror, samples: Sample[], signal: AbortSignal): Promise<void> {
   while (!signal.aborted && !mirror.hasEnded) {
-    samples.push({ atMs: performance.now() - mirror.startedAt, resident: residentMiB(mirror.pid) });
+    samples.push({ atMs: performance.now() - mirror.startedAt, resident: residentMB(mirror.pid) });
     await delay(everyMs, undefined, { signal }).catch(() => undefined);
   }
 }

@@ -35,8 +35,13 @@ export function meets({ values, target }: Figure): boolean | undefined {
   return "atLeast" in target ? value >= target.atLeast : value <= target.atMost;
 }
 
-export function printSection(name: string, { title, figures, othersPercent = 0 }: Section): void {
-  console.log(`\n${name}: ${title}. Other programs took ${othersPercent} % of the processors\n`);
+export function titleOf({ title, othersPercent = 0 }: Section): string {
+  return `${title}. Other programs took ${othersPercent} % of the processors meanwhile`;
+}
+
+export function printSection(name: string, section: Section): void {
+  const { figures } = section;
+  console.log(`\n${name}: ${titleOf(section)}\n`);
   const rows = figures.map((figure) => [figure.name, shown(figure), spread(figure), aim(figure), verdict(figure)]);
   const widths = [0, 1, 2, 3].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   for (const [place, row] of rows.entries()) {
@@ -48,15 +53,15 @@ export function printSection(name: string, { title, figures, othersPercent = 0 }
   }
 }
 
-function shown({ values, unit }: Figure): string {
+export function shown({ values, unit }: Figure): string {
   return `${rounded(median(values))} ${unit}`;
 }
 
-function spread({ values }: Figure): string {
+export function spread({ values }: Figure): string {
   return values.length < 2 ? "" : `(${rounded(Math.min(...values))} … ${rounded(Math.max(...values))})`;
 }
 
-function aim({ target }: Figure): string {
+export function aim({ target }: Figure): string {
   if (target === undefined) return "";
   return "atLeast" in target ? `target >= ${target.atLeast}` : `target <= ${target.atMost}`;
 }

@@ -13,7 +13,7 @@ interface Index {
 export async function enlarge(url: string, rows: number, days: number): Promise<void> {
   await onDatabase(url, async (client) => {
     const { rows: counted } = await client.query<{ count: number }>("select count(*)::int as count from workos.events");
-    const copies = Math.ceil(rows / (counted[0]?.count ?? 1)) - 1;
+    const copies = Math.ceil(rows / (counted[0]?.count ?? 1));
     const indexes = await dropIndexes(client);
     await client.query("set synchronous_commit = off");
     await client.query(idFunction);

@@ -32,6 +32,9 @@ export class BenchMirror implements AsyncDisposable {
       stdio: ["ignore", log, log],
     });
     closeSync(log);
+    const end = () => this.child.kill("SIGKILL");
+    process.once("exit", end);
+    this.child.once("exit", () => process.off("exit", end));
     this.#exited = once(this.child, "exit").then(([code]) => code);
   }
 

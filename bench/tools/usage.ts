@@ -46,16 +46,16 @@ function statOf(pid: number): { parent: number; own: number; endedChildren: numb
   };
 }
 
-export function residentMiB(pid: number): number {
+export function residentMB(pid: number): number {
   return statusOf(pid, "VmRSS");
 }
 
 /** The most that it ever was. */
-export function peakMiB(pid: number): number {
+export function peakMB(pid: number): number {
   return statusOf(pid, "VmHWM");
 }
 
 function statusOf(pid: number, field: string): number {
   const found = new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(readFileSync(`/proc/${pid}/status`, "utf8"));
-  return Number(found?.[1]) / 1024;
+  return (Number(found?.[1]) * 1024) / 1e6;
 }
