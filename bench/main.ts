@@ -51,6 +51,7 @@ async function main(): Promise<void> {
     postgres,
     rounds: numberOf(values.rounds),
     seconds: numberOf(values.seconds),
+    isFull: isAll,
     wants: (name, isExtra = false) => (values.only === undefined ? isAll || !isExtra : name.includes(values.only)),
     tell: (figures) => console.log(figures.map(lineOf).join("\n")),
   };

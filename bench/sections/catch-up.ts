@@ -48,7 +48,7 @@ interface Outcome {
 }
 
 export async function catchUp(bench: Bench): Promise<Section> {
-  const seconds = bench.seconds ?? 50;
+  const seconds = bench.seconds ?? (bench.isFull ? 60 : 40);
   const figures: Figure[] = [];
   const steady = new Map<string, number>();
   for (const each of cases.filter((candidate) => bench.wants(nameOf(candidate), candidate.isExtra))) {

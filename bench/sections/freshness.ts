@@ -16,7 +16,7 @@ const graceMs = 3_000;
 const atHead = 1_000;
 
 export async function freshness(bench: Bench): Promise<Section> {
-  const seconds = bench.seconds ?? 40;
+  const seconds = bench.seconds ?? (bench.isFull ? 60 : 30);
   const figures: Figure[] = [];
   if (bench.wants("at the head")) figures.push(...(await measure(bench, "at the head", seconds)));
   if (bench.wants("history fills in")) figures.push(...(await measure(bench, "history fills in", seconds)));

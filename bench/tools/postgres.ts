@@ -1,8 +1,8 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readlink, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import pg from "pg";
 import { startEmbeddedPostgres } from "../../test/support/embedded-postgres.ts";
 import { cpuSecondsOfTree } from "./usage.ts";
@@ -19,8 +19,14 @@ export class BenchPostgres implements AsyncDisposable {
     const folder = await mkdtemp(join(tmpdir(), "mirror-bench-"));
     const given = process.env.BENCH_DATABASE_URL?.trim();
     if (given) return new BenchPostgres(given, folder, async () => {});
-    const server = await startEmbeddedPostgres({ dataDir: join(folder, "postgres") });
-    return new BenchPostgres(server.url, folder, () => server.stop());
+    const dataDir = join(folder, "postgres");
+    const server = await startEmbeddedPostgres({ dataDir });
+    return new BenchPostgres(server.url, folder, async () => {
+      await server.stop();
+      // for root, whose server runs as another user, the data are elsewhere
+      const elsewhere = await readlink(dataDir).catch(() => undefined);
+      if (elsewhere !== undefined) await rm(dirname(elsewhere), { recursive: true, force: true });
+    });
   }
 
   constructor(url: string, folder: string, stop: () => Promise<void>) {
