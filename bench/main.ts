@@ -1,101 +1,110 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import pg from "pg";
-import { startEmbeddedPostgres } from "../test/support/embedded-postgres.ts";
-import { eventByEvent } from "./event-by-event.ts";
+import { availableParallelism } from "node:os";
+import { parseArgs } from "node:util";
+import type { Bench, Measure } from "./bench.ts";
+import { catchUp } from "./sections/catch-up.ts";
+import { freshness } from "./sections/freshness.ts";
+import { growth } from "./sections/growth.ts";
+import { idle } from "./sections/idle.ts";
+import { memory } from "./sections/memory.ts";
+import { profile } from "./sections/profile.ts";
+import { start } from "./sections/start.ts";
+import { writePath } from "./sections/write-path.ts";
+import { type Figure, median, printSection, type Section } from "./tools/figures.ts";
+import { describeMachine, sentenceOf } from "./tools/machine.ts";
+import { BenchPostgres } from "./tools/postgres.ts";
+import { writeJson, writeSummary } from "./tools/report.ts";
+import { cpuSecondsOfMachine, cpuSecondsOfTree } from "./tools/usage.ts";
 
-// How fast `sync` is beside the script that people write first: the same API, the same Postgres, in turn in one run.
+const usage = `npm run bench -- [section …] [--only TEXT] [--rounds N] [--seconds N]
 
-const EVENTS = 20_000;
-const ROUNDS = 3;
-const KEY = "sk_test_simulated";
+Sections: catch-up, write-path, freshness, idle, start; long: memory, growth, profile
+No section: all but the long ones, in less than ten minutes; 'all': everything.
+--only TEXT   only the parts of a section whose name holds TEXT, such as '200ms'
+--rounds N    how often each thing is measured
+--seconds N   how long things that take a while are measured`;
 
-const file = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+const sections: Record<string, { measure: Measure; isLong?: boolean }> = {
+  "catch-up": { measure: catchUp },
+  "write-path": { measure: writePath },
+  freshness: { measure: freshness },
+  idle: { measure: idle },
+  start: { measure: start },
+  memory: { measure: memory, isLong: true },
+  growth: { measure: growth, isLong: true },
+  profile: { measure: profile, isLong: true },
+};
 
-interface Round {
-  mirror: number;
-  eventByEvent: number;
-}
-
-const folder = await mkdtemp(join(tmpdir(), "mirror-bench-"));
-const postgres = await startEmbeddedPostgres({ dataDir: join(folder, "postgres"), port: 0 });
-const api = await startApi();
-try {
-  const rounds: Round[] = [];
-  for (let round = 0; round < ROUNDS; round += 1) {
-    rounds.push({
-      mirror: await rate("mirror", (url) => runMirror(url)),
-      eventByEvent: await rate("script", (url) => eventByEvent({ url, api: api.url, key: KEY })),
-    });
+async function main(): Promise<void> {
+  const { positionals, values } = parseArgs({
+    allowPositionals: true,
+    options: { only: { type: "string" }, rounds: { type: "string" }, seconds: { type: "string" } },
+  });
+  const unknown = positionals.find((name) => name !== "all" && !(name in sections));
+  if (unknown !== undefined) throw new Error(`there is no section ${unknown}\n\n${usage}`);
+  const isAll = positionals.includes("all");
+  const names = isAll ? Object.keys(sections) : positionals.length > 0 ? positionals : shortOnes();
+  await using postgres = await BenchPostgres.start();
+  const { rows } = await postgres.run("show server_version");
+  const machine = describeMachine(String(rows[0]?.server_version));
+  console.log(sentenceOf(machine));
+  const bench: Bench = {
+    postgres,
+    rounds: numberOf(values.rounds),
+    seconds: numberOf(values.seconds),
+    isFull: isAll,
+    wants: (name, isExtra = false) => (values.only === undefined ? isAll || !isExtra : name.includes(values.only)),
+    tell: (figures) => console.log(figures.map(lineOf).join("\n")),
+  };
+  const measured: Record<string, Section> = {};
+  const stop = interrupted();
+  for (const name of names) {
+    const measure = sections[name]?.measure;
+    if (measure !== undefined) measured[name] = await Promise.race([withNeighbours(bench, measure), stop]);
   }
-  report(rounds);
-  await writeFile(file("../.data/bench.json"), `${JSON.stringify({ events: EVENTS, rounds }, null, 2)}\n`);
-} finally {
-  api.child.kill("SIGTERM");
-  await postgres.stop();
-  await rm(folder, { recursive: true });
+  console.log(`\n${"-".repeat(100)}\n${sentenceOf(machine)}`);
+  for (const [name, section] of Object.entries(measured)) printSection(name, section);
+  await writeJson({ machine, sections: measured });
+  if (isAll && values.only === undefined) await writeSummary({ machine, sections: measured });
 }
 
-/** Events per second of one run into an empty database, the start of the process included. */
-async function rate(name: string, run: (url: string) => Promise<void>): Promise<number> {
-  const url = new URL(postgres.url);
-  const admin = new pg.Client(url.href);
-  await admin.connect();
-  url.pathname = `/bench_${name}`;
-  await admin.query(`drop database if exists bench_${name} with (force)`);
-  await admin.query(`create database bench_${name}`);
-  await admin.end();
+/** Rejects on Ctrl-C, so that everything is cleared away that was started. */
+function interrupted(): Promise<never> {
+  return new Promise((_, reject) => {
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => reject(new Error(signal)));
+  });
+}
+
+/** How much of the machine others took meanwhile: figures are to be trusted as far as that is little. */
+async function withNeighbours(bench: Bench, measure: Measure): Promise<Section> {
+  const others = async () =>
+    cpuSecondsOfMachine() - cpuSecondsOfTree(process.pid) - (await bench.postgres.cpuSeconds());
   const started = performance.now();
-  await run(url.href);
-  const seconds = (performance.now() - started) / 1000;
-  await expectAll(url.href);
-  return Math.round(EVENTS / seconds);
+  const before = await others();
+  const section = await measure(bench);
+  const cores = ((await others()) - before) / ((performance.now() - started) / 1_000);
+  return { ...section, othersPercent: Math.round((100 * Math.max(0, cores)) / availableParallelism()) };
 }
 
-async function expectAll(url: string): Promise<void> {
-  const client = new pg.Client(url);
-  await client.connect();
-  const { rows } = await client.query<{ count: number }>("select count(*)::int from workos.events");
-  await client.end();
-  if (rows[0]?.count !== EVENTS) throw new Error(`${rows[0]?.count} of ${EVENTS} events were stored`);
+function shortOnes(): string[] {
+  return Object.keys(sections).filter((name) => sections[name]?.isLong !== true);
 }
 
-async function runMirror(url: string): Promise<void> {
-  const child = spawn(process.execPath, [file("../dist/main.js"), "sync"], {
-    env: {
-      PATH: process.env.PATH ?? "",
-      WORKOS_API_KEY: KEY,
-      WORKOS_BASE_URL: api.url,
-      DATABASE_URL: url,
-      RATE_LIMIT: "100000/1s",
-      SYNC_SINCE: "29d",
-    },
-    stdio: ["ignore", "ignore", "inherit"],
+function numberOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const number = Number(text);
+  if (number > 0) return number;
+  throw new Error(`${text} is no number\n\n${usage}`);
+}
+
+function lineOf({ name, unit, values, note = "" }: Figure): string {
+  return `    ${name}: ${median(values).toFixed(1)} ${unit} ${note}`;
+}
+
+if (process.argv.includes("--help")) console.log(usage);
+else {
+  await main().catch((error: unknown) => {
+    console.error(error);
+    // whatever is still being measured would keep it alive
+    process.exit(1);
   });
-  const [code] = await once(child, "close");
-  if (code !== 0) throw new Error(`sync ended with exit code ${code}`);
-}
-
-async function startApi() {
-  const args = ["--port", "0", "--days", "21", "--events", String(EVENTS), "--per-second", "0", "--key", KEY];
-  const child = spawn(process.execPath, [file("../test/support/simulated-api-main.ts"), ...args], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  const [line] = await once(child.stdout, "data");
-  const url = /http:\/\/[\d.:]+/.exec(String(line))?.[0];
-  if (url === undefined) throw new Error(`the simulated API did not say where it is: ${line}`);
-  return { child, url };
-}
-
-function report(rounds: readonly Round[]): void {
-  const median = (values: number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
-  const ratio = median(rounds.map(({ mirror, eventByEvent }) => mirror / eventByEvent));
-  console.log(`\nevents per second, ${EVENTS} events, no latency, no rate limit, ${ROUNDS} rounds\n`);
-  console.log(`  sync            ${rounds.map(({ mirror }) => mirror).join("  ")}`);
-  console.log(`  event by event  ${rounds.map((round) => round.eventByEvent).join("  ")}`);
-  console.log(`  ratio           ${ratio.toFixed(1)} (median)`);
 }
