@@ -7,11 +7,15 @@ export type Instant = string;
 const FORMAT =
   /^(\d{4})-(\d{2})-(\d{2})[T ](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)? ?(?:Z|UTC|([+-])(\d{2}):?(\d{2})?)?$/i;
 
+/** How nearly every event is dated; the last days of a month take the long way. */
+const USUAL = /^(?!0000)\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z$/;
+
 /**
  * Reads ISO 8601 with or without `T` and zone (none means UTC, as in the API's own samples). Digits beyond microseconds
  * are cut off. Answers undefined when the text is no instant between the years 1 and 9999.
  */
 export function parseInstant(text: string): Instant | undefined {
+  if (USUAL.test(text)) return `${text.slice(0, 23)}000Z`;
   const match = FORMAT.exec(text);
   if (match === null) return undefined;
   const [, year, month, day, hour, minute, second = "00", fraction = "", sign, offsetHour = "00", offsetMinute = "00"] =

@@ -12,16 +12,20 @@ const signal = new AbortController().signal;
 const key = { environment: "default", filter: {} };
 const beginning: Position = { at: instantOf(Date.now() - 29 * 86_400_000) };
 
+/** As many as a walk reads ahead of its writer. */
+const PAGES_AT_ONCE = 10;
+
 const pages = await readPages();
 const pool = createPool({ url: DATABASE_URL, applicationName: "bench" });
 const store = createStore(pool);
-await store.readPosition(key); // connects
+await store.readCursors(key); // connects
 const started = performance.now();
 let from: Position | undefined;
-for (const page of pages) {
-  const to = positionBehind(page);
-  const { moved } = await store.savePage(key, page, { from, to });
-  if (!moved) throw new Error("the cursor did not move");
+for (let first = 0; first < pages.length; first += PAGES_AT_ONCE) {
+  const saved = pages.slice(first, first + PAGES_AT_ONCE);
+  const to = positionBehind(saved.at(-1));
+  const [answer] = await store.savePages(key, [{ pages: saved, move: { rangeEnd: undefined, from, to } }]);
+  if (answer?.moved !== true) throw new Error("the cursor did not move");
   from = to;
 }
 console.log((performance.now() - started) / 1000);
@@ -47,7 +51,8 @@ async function readPages(): Promise<EventPage[]> {
   }
 }
 
-function positionBehind({ end }: EventPage): Position {
+function positionBehind(page: EventPage | undefined): Position {
+  const end = page?.end;
   if (end?.at === undefined) throw new Error("a page of the bench does not say where it ends");
   return { after: end.after, at: end.at };
 }

@@ -1,5 +1,5 @@
 /**
- * Cuts valid JSON text into the texts of its parts, so that what the API sent reaches Postgres character by character:
+ * Finds the texts of the parts of valid JSON, so that what the API sent reaches Postgres character by character:
  * JSON.parse followed by JSON.stringify would round numbers beyond 2^53. Run it only on text that JSON.parse accepted.
  */
 
@@ -12,57 +12,65 @@ const CLOSE_BRACKET = 0x5d;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 
-/** The elements of the array that `text` is, in order. */
-export function elementTexts(text: string): string[] {
-  const elements: string[] = [];
-  let at = skipSpace(text, 1 + skipSpace(text, 0));
+/** Told where a value begins; answers where it ends. */
+export type VisitElement = (start: number) => number;
+export type VisitMember = (name: string, start: number) => number;
+
+/** Visits the elements of the array that begins at `start`, in order; answers where it ends. */
+export function scanArray(text: string, start: number, visit: VisitElement): number {
+  let at = skipSpace(text, start + 1);
   while (text.charCodeAt(at) !== CLOSE_BRACKET) {
-    const end = endOfValue(text, at);
-    elements.push(text.slice(at, end));
-    at = skipSpace(text, end);
+    at = skipSpace(text, visit(at));
     if (text.charCodeAt(at) === COMMA) at = skipSpace(text, at + 1);
   }
-  return elements;
+  return at + 1;
 }
 
-/** The values of the object that `text` is, by name. Of a repeated name the last one counts, as for JSON.parse. */
-export function memberTexts(text: string): Map<string, string> {
-  const members = new Map<string, string>();
-  let at = skipSpace(text, 1 + skipSpace(text, 0));
+/** Visits the members of the object that begins at `start`, repeated names included; answers where it ends. */
+export function scanObject(text: string, start: number, visit: VisitMember): number {
+  let at = skipSpace(text, start + 1);
   while (text.charCodeAt(at) !== CLOSE_BRACE) {
     const endOfName = endOfString(text, at);
     const name = nameOf(text.slice(at, endOfName));
     at = skipSpace(text, endOfName);
     if (text.charCodeAt(at) === COLON) at = skipSpace(text, at + 1);
-    const end = endOfValue(text, at);
-    members.set(name, text.slice(at, end));
-    at = skipSpace(text, end);
+    at = skipSpace(text, visit(name, at));
     if (text.charCodeAt(at) === COMMA) at = skipSpace(text, at + 1);
   }
-  return members;
+  return at + 1;
 }
 
-function nameOf(quoted: string): string {
-  return quoted.includes("\\") ? String(JSON.parse(quoted)) : quoted.slice(1, -1);
-}
-
-function skipSpace(text: string, from: number): number {
-  let at = from;
-  while (isSpace(text.charCodeAt(at))) at++;
-  return at;
-}
-
-function isSpace(code: number): boolean {
-  return code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09;
-}
-
-function endOfValue(text: string, start: number): number {
+/** Where the value ends that begins at `start`. */
+export function endOfValue(text: string, start: number): number {
   const first = text.charCodeAt(start);
   if (first === QUOTE) return endOfString(text, start);
   if (first === OPEN_BRACE || first === OPEN_BRACKET) return endOfContainer(text, start);
   let at = start;
   while (at < text.length && !endsScalar(text.charCodeAt(at))) at++;
   return at;
+}
+
+export function isObjectAt(text: string, start: number): boolean {
+  return text.charCodeAt(start) === OPEN_BRACE;
+}
+
+export function isArrayAt(text: string, start: number): boolean {
+  return text.charCodeAt(start) === OPEN_BRACKET;
+}
+
+/** The first place from there on that is no white space. */
+export function skipSpace(text: string, from: number): number {
+  let at = from;
+  while (isSpace(text.charCodeAt(at))) at++;
+  return at;
+}
+
+function nameOf(quoted: string): string {
+  return quoted.includes("\\") ? String(JSON.parse(quoted)) : quoted.slice(1, -1);
+}
+
+function isSpace(code: number): boolean {
+  return code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09;
 }
 
 function endsScalar(code: number): boolean {

@@ -2,15 +2,12 @@ import { z } from "zod";
 import type { EventPage, MirroredEvent, QuarantinedEvent } from "../event.ts";
 import { type Instant, laterOf, parseInstant } from "../instant.ts";
 import { Trouble } from "../trouble.ts";
-import { elementTexts, memberTexts } from "./json-text.ts";
+import { endOfValue, isArrayAt, isObjectAt, scanArray, scanObject, skipSpace } from "./json-text.ts";
 
 const PageBody = z.object({
   data: z.array(z.unknown()),
   list_metadata: z.object({ after: z.unknown() }).nullish().catch(undefined),
 });
-
-/** Fields of an event that have a column, or carry nothing. Everything else goes to `extra`. */
-const KNOWN_FIELDS = new Set(["id", "event", "created_at", "data", "context"]);
 
 /** Long enough for any id or type that the API could mean, short enough for an index. */
 const LONGEST_NAME = 255;
@@ -28,12 +25,13 @@ type Checked = Pick<EventPage, "events" | "quarantined" | "received" | "end"> & 
  */
 export function readPage(body: string, latest: Instant): Checked {
   const { data, list_metadata } = readBody(body);
-  const texts = data.length === 0 ? [] : elementTexts(memberTexts(body).get("data") ?? "[]");
+  const texts = data.length === 0 ? [] : elementsOf(body);
   const events = new Map<string, MirroredEvent>();
   const quarantined: QuarantinedEvent[] = [];
   let lastId: string | undefined;
-  for (const [index, text] of texts.entries()) {
-    const { event, id, flaw } = readEvent(data[index], text);
+  for (const [index, element] of texts.entries()) {
+    const { text } = element;
+    const { event, id, flaw } = readEvent(data[index], element);
     const isEarly = event !== undefined && event.createdAt > latest;
     if (isEarly) quarantined.push({ text, reason: "created_at lies in the future", id: event.id, event: event.event });
     if (flaw !== undefined) quarantined.push({ text, ...flaw });
@@ -72,7 +70,7 @@ interface ReadEvent {
   flaw?: Omit<QuarantinedEvent, "text">;
 }
 
-function readEvent(value: unknown, text: string): ReadEvent {
+function readEvent(value: unknown, { text, ...columns }: ElementText): ReadEvent {
   if (!isObject(value)) return { flaw: { reason: "not an object" } };
   const id = nameOf(value.id);
   const event = nameOf(value.event);
@@ -82,24 +80,58 @@ function readEvent(value: unknown, text: string): ReadEvent {
     const missing = id === undefined ? "id" : event === undefined ? "event" : "created_at";
     return { id, flaw: { reason: `${missing} is missing or not valid`, ...named } };
   }
-  const mirrored = { id, event, createdAt, text, ...columnsOf(value, text) };
+  const mirrored = { id, event, createdAt, text, ...columns };
   if (isObject(value.data)) return { id, event: mirrored };
   return { id, event: mirrored, flaw: { reason: "data is not an object", ...named } };
 }
 
-function columnsOf(value: object, text: string): Pick<MirroredEvent, "data" | "context" | "extra"> {
-  const members = memberTexts(text);
-  const context = members.get("context");
-  const unknown = [...members].filter(
-    ([name]) => !KNOWN_FIELDS.has(name) && !(name === "object" && "object" in value && value.object === "event"),
-  );
-  return {
-    data: members.get("data") ?? "null",
-    ...(context === undefined ? {} : { context }),
-    ...(unknown.length === 0
-      ? {}
-      : { extra: `{${unknown.map(([name, part]) => `${JSON.stringify(name)}:${part}`).join(",")}}` }),
-  };
+/** An element of the page, and the texts of its columns. */
+type ElementText = Pick<MirroredEvent, "text" | "data" | "context" | "extra">;
+
+/** In the order of the page's data. Of a repeated name the last one counts, as for JSON.parse. */
+function elementsOf(body: string): ElementText[] {
+  let elements: ElementText[] = [];
+  scanObject(body, skipSpace(body, 0), (name, start) => {
+    if (name !== "data") return endOfValue(body, start);
+    elements = [];
+    if (!isArrayAt(body, start)) return endOfValue(body, start);
+    return scanArray(body, start, (from) => {
+      const { end, ...element } = elementAt(body, from);
+      elements.push(element);
+      return end;
+    });
+  });
+  return elements;
+}
+
+function elementAt(body: string, start: number): ElementText & { end: number } {
+  const element: { data: string; context?: string } = { data: "null" };
+  if (!isObjectAt(body, start)) {
+    const end = endOfValue(body, start);
+    return { ...element, text: body.slice(start, end), end };
+  }
+  let unknown: Map<string, string> | undefined;
+  const end = scanObject(body, start, (name, from) => {
+    const to = endOfValue(body, from);
+    if (name === "data" || name === "context") element[name] = body.slice(from, to);
+    else if (!isKnown(name, body, from, to)) unknown = (unknown ?? new Map()).set(name, body.slice(from, to));
+    else unknown?.delete(name);
+    return to;
+  });
+  const text = body.slice(start, end);
+  return unknown === undefined || unknown.size === 0
+    ? { ...element, text, end }
+    : { ...element, text, end, extra: objectOf(unknown) };
+}
+
+/** A field that has a column, or carries nothing. Everything else goes to `extra`. */
+function isKnown(name: string, body: string, from: number, to: number): boolean {
+  if (name === "object") return body.slice(from, to) === '"event"';
+  return name === "id" || name === "event" || name === "created_at";
+}
+
+function objectOf(members: ReadonlyMap<string, string>): string {
+  return `{${[...members].map(([name, text]) => `${JSON.stringify(name)}:${text}`).join(",")}}`;
 }
 
 /** The value as an id or a type: text that Postgres can hold and index. */

@@ -1,6 +1,27 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { elementTexts, memberTexts } from "../../src/workos/json-text.ts";
+import { endOfValue, scanArray, scanObject, skipSpace } from "../../src/workos/json-text.ts";
+
+function elementTexts(text: string): string[] {
+  const elements: string[] = [];
+  scanArray(text, skipSpace(text, 0), (start) => {
+    const end = endOfValue(text, start);
+    elements.push(text.slice(start, end));
+    return end;
+  });
+  return elements;
+}
+
+/** By name; of a repeated one the last. */
+function memberTexts(text: string): Map<string, string> {
+  const members = new Map<string, string>();
+  scanObject(text, skipSpace(text, 0), (name, start) => {
+    const end = endOfValue(text, start);
+    members.set(name, text.slice(start, end));
+    return end;
+  });
+  return members;
+}
 
 /** JSON text together with the texts of the parts that it was put together from. */
 interface Written {
