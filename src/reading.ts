@@ -29,10 +29,9 @@ const MOST_AHEAD_PAGES = 10;
 /** When more pages wait for being written, reading faster would not help. */
 const MOST_WAITING_PAGES = 3;
 /** Slices with less to read are not cut in two. */
-const FEWEST_PAGES = 8;
-/** Each cut costs about half a request, so there may be so many for each page of history, and a few. */
-const CUTS_PER_PAGE = 0.03;
-const FREE_CUTS = 2;
+const FEWEST_PAGES = 4;
+/** Each cut costs about half a request: beyond one for each place there may be so many for each page of history. */
+const CUTS_PER_PAGE = 0.02;
 /** A head that is further behind leaves the time until then to slices of history. */
 const FAR_BEHIND_MS = 3_600_000;
 /** Events may turn up late by some seconds; what is younger is left to the head. */
@@ -125,20 +124,22 @@ export class Reading {
     const { head } = this;
     if (head === undefined || head.hasEnded || head.walk.position.at > addMs(now, -FAR_BEHIND_MS)) return undefined;
     const at = addMs(now, -CUT_BEFORE_NOW_MS);
-    return this.#pagesUntil(head, at) < FEWEST_PAGES ? undefined : { slice: head, at };
+    return this.#pagesUntil(head, at) < 2 * FEWEST_PAGES ? undefined : { slice: head, at };
   }
 
-  /** Who has nothing to do takes half of the largest rest. */
+  /** Who has nothing to do takes a part of the largest rest: half of it, or as much as leaves all others the same. */
   #cutLargest(): { slice: Slice; at: Instant } | undefined {
     const reading = this.others.filter(({ purpose, hasEnded }) => purpose === "history" && !hasEnded);
-    if (reading.length === 0 || reading.length >= this.#width) return undefined;
+    const idle = this.#width - reading.length;
+    if (reading.length === 0 || idle <= 0) return undefined;
     const rests = reading.map((slice) => ({ slice, rest: this.#pagesUntil(slice, slice.walk.until) }));
     const all = rests.reduce((sum, { rest }) => sum + rest, this.#pagesRead);
-    if (this.#cuts >= all * CUTS_PER_PAGE + FREE_CUTS) return undefined;
+    if (this.#cuts >= this.#width + all * CUTS_PER_PAGE) return undefined;
     const largest = rests.reduce((most, other) => (other.rest > most.rest ? other : most));
     const { until } = largest.slice.walk;
     if (largest.rest < FEWEST_PAGES || until === undefined) return undefined;
-    return { slice: largest.slice, at: largest.slice.middleUntil(until) };
+    const parts = Math.min(idle + 1, Math.floor((2 * largest.rest) / FEWEST_PAGES));
+    return { slice: largest.slice, at: largest.slice.partUntil(until, parts) };
   }
 
   #pagesUntil(slice: Slice, end: Instant | undefined): number {
@@ -191,8 +192,10 @@ export class Reading {
   #look({ slice, page, lead }: ReadPage, askedAt: number): void {
     const isHead = slice.purpose === "head";
     if (lead === "end" || (isHead && typeof lead === "object" && lead.atHead)) slice.hasEnded = true;
-    if (isHead && slice.hasEnded) this.#restHead(slice, askedAt, page.received === 0);
-    if (isHead) return;
+    if (isHead && slice.hasEnded) {
+      this.#restHead(slice, askedAt, page.received === 0);
+      return;
+    }
     this.#pagesRead += 1;
     this.#tookMs = this.#tookMs === undefined ? page.tookMs : this.#tookMs * 0.8 + page.tookMs * 0.2;
     this.#pageBytes = Math.max(page.bytes, this.#pageBytes * 0.9);

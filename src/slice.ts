@@ -55,9 +55,10 @@ export class Slice {
     return Math.max(0, msOf(end) - msOf(this.walk.position.at)) * (this.density ?? 0);
   }
 
-  /** Half way between the position and that instant. */
-  middleUntil(end: Instant): Instant {
-    return instantOf(Math.ceil((msOf(this.walk.position.at) + msOf(end)) / 2));
+  /** Where the first of so many equal parts ends, from the position up to that instant. */
+  partUntil(end: Instant, parts: number): Instant {
+    const fromMs = msOf(this.walk.position.at);
+    return instantOf(fromMs + Math.ceil((msOf(end) - fromMs) / parts));
   }
 
   #look({ events, end, full }: EventPage, from: Position): void {

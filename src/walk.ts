@@ -108,7 +108,8 @@ export class Walk {
 
   #moveTo(to: Position, atHead: boolean): Lead {
     this.position = to;
-    this.#doubtedAt = undefined;
+    // that nothing follows was said once already
+    this.#doubtedAt = atHead ? to.at : undefined;
     return { to, atHead };
   }
 

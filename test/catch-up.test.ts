@@ -121,6 +121,15 @@ test("a short history is read by one cursor, page after page", async () => {
   await expectMirrored(bench.database.pool, bench.api.events);
 });
 
+test("finds out by itself how many slices keep the rate limit busy", async () => {
+  await using bench = await setUp({ events: history(3_000), latencyMs: 100 }, { concurrency: "auto" });
+  let most = 0;
+  do most = Math.max(most, (await cursorsOf(bench)).length);
+  while (!(await bench.step()).rest);
+  expect(most).toBeGreaterThan(8);
+  await expectMirrored(bench.database.pool, bench.api.events);
+});
+
 test("with a concurrency of 1, reads the same history one page at a time", async () => {
   await using bench = await setUp({ events: history(1_000) }, { concurrency: 1 });
   do expect((await cursorsOf(bench)).length).toBeLessThanOrEqual(1);
