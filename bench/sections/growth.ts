@@ -1,41 +1,61 @@
 import { BenchApi } from "../api/api.ts";
 import type { Bench } from "../bench.ts";
-import type { Section } from "../tools/figures.ts";
+import type { Figure, Section } from "../tools/figures.ts";
 import { enlarge } from "../tools/large-table.ts";
 import { BenchMirror, migrate } from "../tools/mirror.ts";
 import { onDatabase } from "../tools/postgres.ts";
+import { cpuSecondsOfEndedChildren } from "../tools/usage.ts";
 
 const events = 20_000;
 const template = 200_000;
 const days = 21;
 const pages = events / 100;
 
+interface PageCost {
+  ms: number;
+  /** Processor time of program and database. */
+  cpuMs: number;
+}
+
 export async function growth(bench: Bench): Promise<Section> {
-  const rounds = bench.rounds ?? 7;
+  const rounds = bench.rounds ?? 9;
   const rows = Number(process.env.BENCH_GROWTH_ROWS ?? 10_000_000);
   await using large = await bench.postgres.createDatabase();
   await using empty = await bench.postgres.createDatabase();
   await fill(bench, large.url, rows);
   await migrate(bench.postgres.folder, empty.url);
-  const times = { large: [] as number[], empty: [] as number[] };
+  const costs = { large: [] as PageCost[], empty: [] as PageCost[] };
   // the first round, which nobody counts, brings both tables' indexes into memory
   for (let round = 0; round <= rounds; round += 1) {
     await using api = await BenchApi.start({ count: events, days, spread: "uniform", seed: 100 + round });
     const isOdd = round % 2 === 1;
     for (const which of isOdd ? (["large", "empty"] as const) : (["empty", "large"] as const)) {
-      const time = await pageTime(bench, api, which === "large" ? large.url : empty.url, which === "empty");
-      if (round > 0) times[which].push(time);
+      const cost = await pageCost(bench, api, which === "large" ? large.url : empty.url, which === "empty");
+      if (round > 0) costs[which].push(cost);
     }
   }
-  const ratios = times.large.map((time, round) => (100 * time) / (times.empty[round] ?? Number.NaN) - 100);
   return {
     title: `${events} new events in pages of 100 into a table of ${rows.toLocaleString("en")} rows and into an empty one, in turn, ${rounds} rounds`,
     figures: [
-      { name: "a page, empty table", unit: "ms", values: times.empty },
-      { name: "a page, large table", unit: "ms", values: times.large },
-      { name: "large table, more than empty by", unit: "%", values: ratios, target: { atMost: 10 } },
+      ...figuresOf("a page", costs, ({ ms }) => ms, { atMost: 10 }),
+      ...figuresOf("processor for a page", costs, ({ cpuMs }) => cpuMs),
     ],
   };
+}
+
+function figuresOf(
+  name: string,
+  { large, empty }: { large: PageCost[]; empty: PageCost[] },
+  pick: (cost: PageCost) => number,
+  target?: { atMost: number },
+): Figure[] {
+  const [larges, empties] = [large.map(pick), empty.map(pick)];
+  const more = larges.map((value, round) => (100 * value) / (empties[round] ?? Number.NaN) - 100);
+  return [
+    { name: `${name}, empty table`, unit: "ms", values: empties },
+    { name: `${name}, large table`, unit: "ms", values: larges },
+    { name: `${name}, large more than empty`, unit: "%", values: more, ...(target === undefined ? {} : { target }) },
+  ];
 }
 
 async function fill(bench: Bench, url: string, rows: number): Promise<void> {
@@ -45,17 +65,20 @@ async function fill(bench: Bench, url: string, rows: number): Promise<void> {
 }
 
 /** From the first request to the end of the process. */
-async function pageTime(bench: Bench, api: BenchApi, url: string, empties: boolean): Promise<number> {
+async function pageCost(bench: Bench, api: BenchApi, url: string, empties: boolean): Promise<PageCost> {
   await onDatabase(url, async (client) => {
     await client.query("delete from workos.cursors");
     if (empties) await client.query("truncate workos.events");
   });
   await bench.postgres.run("checkpoint");
   await api.reset();
+  const cpu = async () => cpuSecondsOfEndedChildren() + (await bench.postgres.cpuSeconds());
+  const before = await cpu();
   await sync(bench, api, url);
   const endedMs = performance.timeOrigin + performance.now();
+  const cpuMs = (1_000 * ((await cpu()) - before)) / pages;
   const { firstArrivalMs } = await api.tell();
-  return (endedMs - (firstArrivalMs ?? endedMs)) / pages;
+  return { ms: (endedMs - (firstArrivalMs ?? endedMs)) / pages, cpuMs };
 }
 
 async function sync(bench: Bench, api: BenchApi, url: string): Promise<void> {
