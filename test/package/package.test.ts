@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { basename, delimiter, dirname, join } from "node:path";
+import { basename, delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -12,7 +12,9 @@ import { createTestDatabase } from "../support/test-database.ts";
 import { packagesOf, writeNotices } from "./notices.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-const env = { PATH: `${dirname(process.execPath)}${delimiter}${process.env.PATH}`, HOME: process.env.HOME ?? tmpdir() };
+/** The machine's own Node and npm, not those that this repository pins. */
+const path = (process.env.PATH ?? "").split(delimiter).filter((place) => !place.includes("node_modules"));
+const env = { PATH: path.join(delimiter), HOME: process.env.HOME ?? tmpdir() };
 
 let folder: string;
 let tarball: string;
