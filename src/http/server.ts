@@ -1,4 +1,5 @@
 import { createServer, type Server, type ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import { instantOf, msOf } from "../instant.ts";
 import type { Status } from "../status.ts";
 import type { Metrics } from "./metrics.ts";
@@ -29,11 +30,14 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   });
   // A reader that does not read must not keep its place for ever: there are only so many.
   server.setTimeout(5_000);
+  // Else hundreds of requests sent at once would all be answered before anyone looks whether the client reads.
+  server.maxRequestsPerSocket = 1;
+  server.on("dropRequest", (_, socket) => socket.destroy());
+  limitConnections(server, 50);
   server.on("request", (request, response) => {
     const path = (request.url ?? "/").replace(/[?#].*$/s, "");
     answer(request.method ?? "", path, response, options).catch(() => response.destroy());
   });
-  server.maxConnections = 100;
   await listen(server, host, port);
   const address = server.address();
   return {
@@ -44,6 +48,17 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
         server.closeAllConnections();
       }),
   };
+}
+
+/** The oldest gives way: an answer takes a millisecond, so who has been there for longest is least likely to be a probe. */
+function limitConnections(server: Server, most: number): void {
+  const sockets = new Set<Socket>();
+  server.on("connection", (socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+    const [oldest] = sockets;
+    if (sockets.size > most) oldest?.destroy();
+  });
 }
 
 function listen(server: Server, host: string, port: number): Promise<void> {
@@ -81,7 +96,7 @@ async function answer(
 }
 
 function send(response: ServerResponse, code: number, body: string, type = "text/plain; charset=utf-8"): void {
-  response.writeHead(code, { "content-type": type, "cache-control": "no-store" });
+  response.writeHead(code, { "content-type": type, "cache-control": "no-store", connection: "close" });
   response.end(body);
 }
 

@@ -1,11 +1,9 @@
-import { once } from "node:events";
-import { connect, type Socket } from "node:net";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { createMetrics, type Metrics } from "../../src/http/metrics.ts";
-import { type HttpServer, startHttp } from "../../src/http/server.ts";
-import { STATES, Status } from "../../src/status.ts";
+import { startHttp } from "../../src/http/server.ts";
+import { STATES, type Status } from "../../src/status.ts";
 import type { StepSaved } from "../../src/step.ts";
 import { Trouble } from "../../src/trouble.ts";
+import { type Served, serveHttp } from "../support/served-http.ts";
 
 // Only Date stands still: what is served are ages.
 const now = "2026-08-01T12:00:00.000000Z";
@@ -13,31 +11,7 @@ const minutesAgo = (minutes: number) => `2026-08-01T11:${String(60 - minutes).pa
 beforeEach(() => vi.useFakeTimers({ toFake: ["Date"], now: new Date("2026-08-01T12:00:00Z") }));
 afterEach(() => vi.useRealTimers());
 
-interface Served extends HttpServer, AsyncDisposable {
-  status: Status;
-  metrics: Metrics;
-  ask: (path: string, init?: RequestInit) => Promise<Response>;
-  /** The code and the body. */
-  answer: (path: string, init?: RequestInit) => Promise<[number, string]>;
-}
-
-async function serve(): Promise<Served> {
-  const status = new Status({ version: "1.2.3", environment: "production", filter: "*" }, minutesAgo(30));
-  const metrics = createMetrics(status);
-  const http = await startHttp({ host: "127.0.0.1", port: 0, status, metrics, stuckAfterMs: 60_000 });
-  const ask = (path: string, init?: RequestInit) => fetch(`http://127.0.0.1:${http.port}${path}`, init);
-  return {
-    ...http,
-    status,
-    metrics,
-    ask,
-    answer: async (path, init) => {
-      const response = await ask(path, init);
-      return [response.status, await response.text()];
-    },
-    [Symbol.asyncDispose]: http.close,
-  };
-}
+const serve = () => serveHttp(minutesAgo(30));
 
 const wrongKey = new Trouble("GET /events: 401", {
   kind: "refused",
@@ -378,75 +352,4 @@ test("a port that is taken is an error at once", async () => {
   await expect(startHttp({ host: "127.0.0.1", port, status, metrics, stuckAfterMs: 1 })).rejects.toMatchObject({
     code: "EADDRINUSE",
   });
-});
-
-test("closes at once, whoever is still connected, and twice without harm", { timeout: 4_000 }, async () => {
-  const http = await serve();
-  const idle = await dial(http);
-  const half = await dial(http, "GET /livez HTTP/1.1\r\nHos");
-  idle.resume();
-  half.resume();
-  await http.close();
-  await Promise.all([idle, half].map(closed));
-  await http.close();
-  await expect(http.ask("/livez")).rejects.toThrow();
-});
-
-// ---- Clients that mean no good ----------------------------------------------------------------------------------
-
-async function dial({ port }: HttpServer, ...said: string[]): Promise<Socket> {
-  const socket = connect(port, "127.0.0.1");
-  socket.on("error", () => undefined);
-  await once(socket, "connect");
-  for (const text of said) socket.write(text);
-  return socket;
-}
-
-/** However it comes about: once() would reject when the connection is reset. */
-function closed(socket: Socket): Promise<void> {
-  return new Promise((resolve) => (socket.closed ? resolve() : socket.once("close", () => resolve())));
-}
-
-/** All that the server says until it hangs up. */
-async function hear(socket: Socket): Promise<string> {
-  let heard = "";
-  socket.setEncoding("utf8").on("data", (text: string) => {
-    heard += text;
-  });
-  await closed(socket);
-  return heard;
-}
-
-test("headers that are too large are refused", async () => {
-  await using http = await serve();
-  const socket = await dial(http, `GET /livez HTTP/1.1\r\nHost: a\r\nX: ${"x".repeat(20_000)}\r\n\r\n`);
-  expect(await hear(socket)).toMatch(/^HTTP\/1\.1 431 /);
-  expect((await http.ask("/nothing")).status).toBe(404);
-});
-
-test("what is not HTTP is refused", async () => {
-  await using http = await serve();
-  expect(await hear(await dial(http, "\u0016\u0003\u0001 hello\r\n\r\n"))).toMatch(/^HTTP\/1\.1 400 /);
-  expect((await http.ask("/nothing")).status).toBe(404);
-});
-
-test.concurrent.each<[string, string, string, RegExp]>([
-  ["says nothing", "", "", /^(HTTP\/1\.1 408 .*)?$/s],
-  ["drips its headers", "GET /livez HTTP/1.1\r\nHost: a\r\nX: ", "x", /^HTTP\/1\.1 408 /],
-  ["drips its body", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 999\r\n\r\n", "x", /^HTTP\/1\.1 405 /],
-])("a client that %s keeps its place only for seconds", { timeout: 25_000 }, async (_, said, drop, heard) => {
-  await using http = await serve();
-  const client = await dial(http, said);
-  const dripping = setInterval(() => client.write(drop), 500);
-  expect(await hear(client)).toMatch(heard);
-  clearInterval(dripping);
-});
-
-test.concurrent("a client that does not read what it asks for loses its place", { timeout: 25_000 }, async () => {
-  await using http = await serve();
-  const client = await dial(http);
-  // One by one: where the server stops reading in the middle of a request, that one's time-out would do.
-  const asking = setInterval(() => client.write("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"), 1);
-  await closed(client);
-  clearInterval(asking);
 });

@@ -20,7 +20,7 @@ interface Server {
   stop(): Promise<void>;
 }
 
-const image = "postgres:18-alpine";
+const image = process.env.TEST_POSTGRES_IMAGE || "postgres:18-alpine";
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const starting = chooseServer();

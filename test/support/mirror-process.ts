@@ -17,7 +17,17 @@ export interface Exit {
   signal: NodeJS.Signals | null;
 }
 
-/** The program as its users start it: a process of its own, with nothing of this one's environment but PATH. */
+/** What may stand in no output. A short password could be any word, but not where a URL has it. */
+function secretsOf({ WORKOS_API_KEY, DATABASE_URL = "" }: Record<string, string>): string[] {
+  const { password } = URL.canParse(DATABASE_URL) ? new URL(DATABASE_URL) : { password: "" };
+  const secrets = [WORKOS_API_KEY ?? "", password.length < 8 ? `:${password}@` : decodeURIComponent(password)];
+  return secrets.filter((secret) => secret.length > 2);
+}
+
+/**
+ * The program as its users start it: a process of its own, with nothing of this one's environment but PATH. Whatever a
+ * test does with it, a secret in its output is an error.
+ */
 export class MirrorProcess implements AsyncDisposable {
   readonly child: ChildProcess;
   readonly exit: Promise<Exit>;
@@ -31,13 +41,17 @@ export class MirrorProcess implements AsyncDisposable {
       env: { PATH: process.env.PATH ?? "", HTTP_PORT: "off", LOG_FORMAT: "json", ...env },
       stdio: ["ignore", "pipe", "pipe"],
     });
-    this.exit = once(this.child, "close").then(([code, signal]) => ({ code, signal }));
+    this.exit = once(this.child, "close").then(([code, signal]) => {
+      const told = secretsOf(env).filter((secret) => (this.stdout + this.stderr).includes(secret));
+      if (told.length > 0) throw new Error(`the program wrote a secret:\n${this.stdout}${this.stderr}`);
+      return { code, signal };
+    });
     this.child.stderr?.on("data", (chunk) => {
       this.stderr += chunk;
     });
     if (this.child.stdout === null) throw new Error("the child has no standard output");
     createInterface({ input: this.child.stdout }).on("line", (line) => this.#take(line));
-    void this.exit.then(() => this.#wake());
+    this.exit.catch(() => undefined).finally(() => this.#wake());
   }
 
   /** The first line, already there or still to come, that matches. Rejects when the process ends without it. */
