@@ -3,7 +3,9 @@ import type pg from "pg";
 import type { Config } from "./config.ts";
 import type { FetchPage, Store } from "./event.ts";
 import { EffectiveFilter } from "./filter.ts";
-import { createPool, type DatabaseOptions } from "./postgres/connect.ts";
+import type { DatabaseOptions } from "./postgres/client.ts";
+import { createPool } from "./postgres/connect.ts";
+import { createPasswordReader } from "./postgres/password.ts";
 import { createStore } from "./postgres/store.ts";
 import type { ReadingOptions } from "./reading.ts";
 import { checkKey, type Secret } from "./secrets.ts";
@@ -36,7 +38,12 @@ export function createParts(
   options: Pick<ClientOptions, "onRequest"> = {},
 ): Parts {
   const applicationName = `workos-events-mirror ${version}`;
-  const database = { ...(config.databaseUrl === undefined ? {} : { url: config.databaseUrl }), applicationName };
+  const { database: parameters, databaseUrlFile: urlFile } = config;
+  const database = {
+    parameters,
+    applicationName,
+    readPassword: createPasswordReader({ parameters, urlFile, secrets }),
+  };
   const pool = createPool(database);
   return {
     database,

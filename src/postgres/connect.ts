@@ -1,45 +1,52 @@
 import { drizzle, type NodePgDatabase } from "drizzle-orm/node-postgres";
 import pg from "pg";
+import { Client, type Connector, connecting, createConnector, type DatabaseOptions } from "./client.ts";
 import { troubleOfPostgres } from "./errors.ts";
-
-export interface DatabaseOptions {
-  /** Absent: PGHOST and the other variables that libpq knows. */
-  url?: string;
-  applicationName: string;
-}
-
-/** A query that is not answered within this time counts as lost, and its connection with it. */
-const QUERY_TIMEOUT_MS = 30_000;
-const CONNECT_TIMEOUT_MS = 10_000;
 
 export type Database = NodePgDatabase;
 
-/** pg leaves a login open that it has no password for, which would keep the process from ending for a minute. */
-class Client extends pg.Client {
-  override connect(): Promise<pg.Client>;
-  override connect(callback: (error: Error) => void): void;
-  override connect(callback?: (error: Error) => void): Promise<pg.Client> | undefined {
-    if (callback === undefined) return super.connect();
-    super.connect((error: Error) => {
-      if (error) this.end(() => undefined);
-      callback(error);
+/** A query that is not answered within this time counts as lost, and its connection with it. */
+const QUERY_TIMEOUT_MS = 30_000;
+
+type ConnectCallback = (
+  error: Error | undefined,
+  client: pg.PoolClient | undefined,
+  done: (error?: Error | boolean) => void,
+) => void;
+
+class Pool extends pg.Pool {
+  readonly #connector: Connector;
+
+  constructor(connector: Connector) {
+    super({
+      ...connector.config,
+      max: 4,
+      Client: class extends Client {
+        constructor() {
+          super(connector);
+        }
+      },
     });
+    this.#connector = connector;
+  }
+
+  override connect(): Promise<pg.PoolClient>;
+  override connect(callback: ConnectCallback): void;
+  override connect(callback?: ConnectCallback): Promise<pg.PoolClient> | undefined {
+    if (callback === undefined) return connecting(this.#connector, () => super.connect());
+    this.connect().then(
+      (client) => callback(undefined, client, (error) => client.release(error)),
+      (error) => callback(error, undefined, () => undefined),
+    );
     return undefined;
   }
 }
 
 /** Opens no connection yet: that happens with the first query. */
-export function createPool({ url, applicationName }: DatabaseOptions): pg.Pool {
-  const pool = new pg.Pool({
-    Client,
-    ...(url === undefined ? {} : { connectionString: url }),
-    application_name: applicationName,
-    max: 4,
-    pipeline: true,
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    query_timeout: QUERY_TIMEOUT_MS,
-    keepAlive: true,
-  });
+export function createPool(options: DatabaseOptions): pg.Pool {
+  const connector = createConnector(options, QUERY_TIMEOUT_MS);
+  connector.config.pipeline = true;
+  const pool = new Pool(connector);
   // An idle connection that dies is replaced by the next query, which tells of it if that fails, too; one that dies at
   // work fails its query. Without the second listener, which the pool takes away meanwhile, that would end the process.
   pool.on("error", () => undefined);

@@ -1,5 +1,5 @@
-import pg from "pg";
-import type { DatabaseOptions } from "./connect.ts";
+import type pg from "pg";
+import { Client, connecting, createConnector, type DatabaseOptions } from "./client.ts";
 import { troubleOfPostgres } from "./errors.ts";
 
 export interface Leader {
@@ -16,7 +16,9 @@ const TIMEOUT_MS = 10_000;
  * its own, so that Postgres gives it up when this process is gone. Should two believe to hold it all the same (a
  * pooler in transaction mode), the cursor's compare-and-set keeps the data right.
  */
-export function createLeader({ url, applicationName }: DatabaseOptions, name: string): Leader {
+export function createLeader(options: DatabaseOptions, name: string): Leader {
+  const connector = createConnector(options, TIMEOUT_MS);
+  connector.config.application_name += " lock";
   let client: pg.Client | undefined;
   let held = false;
 
@@ -27,13 +29,7 @@ export function createLeader({ url, applicationName }: DatabaseOptions, name: st
   };
 
   const connect = async (): Promise<pg.Client> => {
-    const fresh = new pg.Client({
-      ...(url === undefined ? {} : { connectionString: url }),
-      application_name: `${applicationName} lock`,
-      connectionTimeoutMillis: TIMEOUT_MS,
-      query_timeout: TIMEOUT_MS,
-      keepAlive: true,
-    });
+    const fresh = new Client(connector);
     fresh.on("error", () => drop(fresh));
     fresh.on("end", () => drop(fresh));
     await fresh.connect();
@@ -44,7 +40,7 @@ export function createLeader({ url, applicationName }: DatabaseOptions, name: st
     hold: async () => {
       if (held) return true;
       try {
-        client ??= await connect();
+        client ??= await connecting(connector, connect);
         const result = await client.query<{ held: boolean }>(
           "select pg_try_advisory_lock(hashtextextended($1, 5276001)) as held",
           [name],
