@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { type ConnectionOptions, getCACertificates } from "node:tls";
+import tls, { type ConnectionOptions } from "node:tls";
 import pg from "pg";
 import type { ConnectionParameters } from "../connection-parameters.ts";
 
@@ -51,8 +51,8 @@ export class Encryption {
 /** Those of the machine and those that Node brings along, which not every machine has. */
 function authoritiesOf(sslrootcert: string): ConnectionOptions["ca"] {
   if (sslrootcert !== "system") return readFileSync(sslrootcert);
-  const isKnown = typeof getCACertificates === "function"; // Node 22.15 and 23.10
-  return isKnown ? [...getCACertificates("default"), ...getCACertificates("system")] : undefined;
+  const tellsThem = "getCACertificates" in tls; // from Node 22.15 on
+  return tellsThem ? [...tls.getCACertificates("default"), ...tls.getCACertificates("system")] : undefined;
 }
 
 /** The server has no TLS, or none that suits both; or pg_hba.conf lets in only those who come the other way. */
@@ -64,7 +64,7 @@ function isAboutEncryption(error: unknown): boolean {
 }
 
 /** Names of OpenSSL's verdicts on a certificate, and Node's on its host name. */
-function isCertificateRefused(error: unknown): error is Error & { code: string } {
+export function isCertificateRefused(error: unknown): error is Error & { code: string } {
   const verdicts =
     /^(CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|ERROR_IN_CERT_|INVALID_|PATH_LENGTH_|HOSTNAME_|ERR_TLS_CERT_)/;
   return error instanceof Error && "code" in error && verdicts.test(String(error.code));

@@ -61,7 +61,7 @@ test("a missing database is refused", async () => {
   );
 });
 
-const checkPassword = "check user and password in DATABASE_URL and the server's pg_hba.conf";
+const checkPassword = "check user and password in DATABASE_URL or the PG* variables";
 
 test("a wrong password, and none, is refused", async ({ skip }) => {
   await using database = await createTestDatabase();
