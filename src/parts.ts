@@ -1,10 +1,9 @@
 import { readFile } from "node:fs/promises";
-import type pg from "pg";
 import type { Config } from "./config.ts";
 import type { FetchPage, Store } from "./event.ts";
 import { EffectiveFilter } from "./filter.ts";
 import type { DatabaseOptions } from "./postgres/client.ts";
-import { createPool } from "./postgres/connect.ts";
+import { createPool, type Pool } from "./postgres/connect.ts";
 import { createPasswordReader } from "./postgres/password.ts";
 import { createStore } from "./postgres/store.ts";
 import type { ReadingOptions } from "./reading.ts";
@@ -25,7 +24,7 @@ export interface Context {
 /** What every verb is made of. Nothing is connected before it is used. */
 export interface Parts {
   database: DatabaseOptions;
-  pool: pg.Pool;
+  pool: Pool;
   store: Store;
   fetchPage: FetchPage;
   filter: EffectiveFilter;

@@ -13,6 +13,8 @@ export type DatabaseOptions = {
 } & ({ parameters: ConnectionParameters } | { url: string });
 
 const CONNECT_TIMEOUT_MS = 10_000;
+/** Node asks ten times, once a second: a server that has gone without a word is noticed after 15 seconds of silence. */
+const KEEPALIVE_AFTER_MS = 5_000;
 
 /** What every connection to one database has in common. */
 export interface Connector {
@@ -35,6 +37,7 @@ export function createConnector(options: DatabaseOptions, queryTimeoutMs: number
     query_timeout: queryTimeoutMs,
     enableChannelBinding: binding === "prefer" || binding === "require",
     keepAlive: true,
+    keepAliveInitialDelayMillis: KEEPALIVE_AFTER_MS,
     ...(parameters.options === undefined ? {} : { options: parameters.options }),
     ...(parameters.sslnegotiation === undefined ? {} : { sslnegotiation: parameters.sslnegotiation }),
   };

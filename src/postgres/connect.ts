@@ -2,11 +2,12 @@ import { drizzle, type NodePgDatabase } from "drizzle-orm/node-postgres";
 import pg from "pg";
 import { Client, type Connector, connecting, createConnector, type DatabaseOptions } from "./client.ts";
 import { troubleOfPostgres } from "./errors.ts";
+import { prepareSession } from "./session.ts";
 
 export type Database = NodePgDatabase;
 
 /** A query that is not answered within this time counts as lost, and its connection with it. */
-const QUERY_TIMEOUT_MS = 30_000;
+const QUERY_TIMEOUT_MS = 20_000;
 
 type ConnectCallback = (
   error: Error | undefined,
@@ -14,13 +15,15 @@ type ConnectCallback = (
   done: (error?: Error | boolean) => void,
 ) => void;
 
-class Pool extends pg.Pool {
+export class Pool extends pg.Pool {
   readonly #connector: Connector;
+  readonly #busy = new Set<pg.PoolClient>();
 
   constructor(connector: Connector) {
     super({
       ...connector.config,
       max: 4,
+      onConnect: prepareSession,
       Client: class extends Client {
         constructor() {
           super(connector);
@@ -28,6 +31,24 @@ class Pool extends pg.Pool {
       },
     });
     this.#connector = connector;
+    // An idle connection that dies is replaced by the next query, which tells of it if that fails, too; one that dies
+    // at work fails its query. Without the second listener, which the pool takes away meanwhile, that would end the
+    // process.
+    this.on("error", () => undefined);
+    this.on("connect", (client) => client.on("error", () => undefined));
+    this.on("acquire", (client) => this.#busy.add(client));
+    this.on("release", (_error, client) => this.#busy.delete(client));
+  }
+
+  /** Breaks off what is under way: it is rolled back, and its promise rejects. What comes next gets new connections. */
+  cut(): void {
+    for (const client of this.#busy) client.connection.stream.destroy();
+  }
+
+  /** Another pool on the same database, without a limit to how long an answer may take. */
+  patient(): Pool {
+    const { config, encryption } = this.#connector;
+    return new Pool({ config: { ...config, query_timeout: 0 }, encryption });
   }
 
   override connect(): Promise<pg.PoolClient>;
@@ -43,15 +64,9 @@ class Pool extends pg.Pool {
 }
 
 /** Opens no connection yet: that happens with the first query. */
-export function createPool(options: DatabaseOptions): pg.Pool {
-  const connector = createConnector(options, QUERY_TIMEOUT_MS);
-  connector.config.pipeline = true;
-  const pool = new Pool(connector);
-  // An idle connection that dies is replaced by the next query, which tells of it if that fails, too; one that dies at
-  // work fails its query. Without the second listener, which the pool takes away meanwhile, that would end the process.
-  pool.on("error", () => undefined);
-  pool.on("connect", (client) => client.on("error", () => undefined));
-  return pool;
+export function createPool(options: DatabaseOptions): Pool {
+  const { config, encryption } = createConnector(options, QUERY_TIMEOUT_MS);
+  return new Pool({ config: { ...config, pipeline: true }, encryption });
 }
 
 /** Runs `work` on a connection of its own; whatever goes wrong comes out as a Trouble. */
@@ -67,5 +82,16 @@ export async function withConnection<T>(pool: pg.Pool, work: (database: Database
     throw troubleOfPostgres(error);
   } finally {
     client?.release(broken);
+  }
+}
+
+/** The same on a connection that waits for an answer as long as it takes: to migrate a large table may take hours. */
+export async function withPatientConnection<T>(pool: pg.Pool, work: (database: Database) => Promise<T>): Promise<T> {
+  if (!(pool instanceof Pool)) return withConnection(pool, work);
+  const patient = pool.patient();
+  try {
+    return await withConnection(patient, work);
+  } finally {
+    await patient.end();
   }
 }

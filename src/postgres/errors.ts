@@ -39,7 +39,7 @@ export function troubleOfPostgres(error: unknown): Trouble {
   const state = sqlState(error);
   const about = isCertificateRefused(rootOf(error)) ? "the server's certificate is refused: " : "";
   const said = `${about}${serverMessageOf(error)}`;
-  const hint = state === undefined ? hintOfConnection(error) : REFUSALS[state];
+  const hint = (state === undefined ? undefined : REFUSALS[state]) ?? hintOfConnection(error);
   return new Trouble(`Postgres: ${said}${state === undefined ? "" : ` (SQLSTATE ${state})`}`, {
     kind: hint === undefined ? "passing" : "refused",
     code: hint === undefined ? "postgres_failing" : "postgres_refused",
@@ -48,14 +48,17 @@ export function troubleOfPostgres(error: unknown): Trouble {
   });
 }
 
-/** What to do against what refuses a connection before the server says anything in SQL. */
+/** What to do against what refuses a connection without a word of the server's own. */
 function hintOfConnection(error: unknown): string | undefined {
   const root = rootOf(error);
   if (isCertificateRefused(root)) return CERTIFICATES[root.code] ?? UNTRUSTED;
   const said = messageOf(root);
   if (said.startsWith("SASL")) return REFUSALS["28P01"]; // against a missing password
-  if (!said.startsWith("The server does not support SSL")) return undefined;
-  return "turn ssl on in the server, or do without encryption: sslmode=prefer";
+  if (said.startsWith("The server does not support SSL")) {
+    return "turn ssl on in the server, or do without encryption: sslmode=prefer";
+  }
+  if (!said.startsWith("unsupported startup parameter")) return undefined; // PgBouncer's words
+  return "leave out PGOPTIONS (options), or have the pooler let it pass: ignore_startup_parameters in pgbouncer.ini";
 }
 
 /** The server's own sentence, without the statement and the values around it. */

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { sql } from "drizzle-orm";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createPool, withConnection } from "../../src/postgres/connect.ts";
-import { createLeader } from "../../src/postgres/leader.ts";
+import { Leader } from "../../src/postgres/leader.ts";
 import { Trouble } from "../../src/trouble.ts";
 import { type Certificate, createAuthority, hasOpenssl, issueCertificate } from "../support/certificates.ts";
 import { MirrorProcess } from "../support/mirror-process.ts";
@@ -163,14 +163,14 @@ describe.skipIf(!hasOpenssl())("TLS", () => {
     expect(await connected()).toBe("connected");
     await pool.end();
 
-    const leader = createLeader({ url, applicationName: "test" }, "renewed");
+    const leader = new Leader({ url, applicationName: "test" }, "renewed");
     await rm(renewed);
     await expect(leader.hold()).rejects.toMatchObject({ kind: "refused", code: "postgres_refused" });
   });
 
   test("the connection that holds the lock is encrypted as well", async () => {
     const url = connect("tls_only", "localhost", { sslmode: "verify-full", sslrootcert: authority.crt });
-    const leader = createLeader({ url, applicationName: "test" }, "encrypted");
+    const leader = new Leader({ url, applicationName: "test" }, "encrypted");
     expect(await leader.hold()).toBe(true);
     await leader.release();
   });

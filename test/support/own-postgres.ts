@@ -7,21 +7,25 @@ import { until } from "./wait.ts";
 
 /** A server for one test alone: to be configured, killed and started again. Its address stays the same. */
 export class OwnPostgres implements AsyncDisposable {
-  readonly #folder: string;
+  /** Holds its socket. */
+  readonly folder: string;
   readonly #dataDir: string;
+  readonly #settings: Record<string, string>;
   #server: EmbeddedPostgres;
 
-  static async start(): Promise<OwnPostgres> {
-    const folder = await mkdtemp(join(tmpdir(), "workos-events-mirror-own-"));
-    await chmod(folder, 0o755); // for root, whose server runs as another user
-    const server = await startEmbeddedPostgres({ dataDir: join(folder, "postgres"), fsync: false });
-    return new OwnPostgres(folder, server);
+  static async start(settings: Record<string, string> = {}): Promise<OwnPostgres> {
+    const folder = await mkdtemp(join(tmpdir(), "mirror-own-"));
+    await chmod(folder, 0o777); // for root, whose server runs as another user
+    const all = { unix_socket_directories: folder, ...settings };
+    const server = await startEmbeddedPostgres({ dataDir: join(folder, "postgres"), fsync: false, settings: all });
+    return new OwnPostgres(folder, server, all);
   }
 
-  private constructor(folder: string, server: EmbeddedPostgres) {
-    this.#folder = folder;
+  private constructor(folder: string, server: EmbeddedPostgres, settings: Record<string, string>) {
+    this.folder = folder;
     this.#dataDir = join(folder, "postgres");
     this.#server = server;
+    this.#settings = settings;
   }
 
   /** Of a superuser. */
@@ -96,14 +100,19 @@ export class OwnPostgres implements AsyncDisposable {
 
   async startAgain(): Promise<void> {
     const port = Number(new URL(this.url).port);
-    this.#server = await startEmbeddedPostgres({ dataDir: this.#dataDir, port, fsync: false });
+    this.#server = await startEmbeddedPostgres({
+      dataDir: this.#dataDir,
+      port,
+      fsync: false,
+      settings: this.#settings,
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#server.stop("immediate");
     const elsewhere = await readlink(this.#dataDir).catch(() => undefined);
     if (elsewhere !== undefined) await rm(dirname(elsewhere), { recursive: true, force: true });
-    await rm(this.#folder, { recursive: true, force: true });
+    await rm(this.folder, { recursive: true, force: true });
   }
 
   async #shows(name: string): Promise<unknown> {
