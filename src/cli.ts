@@ -17,6 +17,7 @@ const ENVIRONMENT = `
 Environment (the README explains each):
   WORKOS_API_KEY | WORKOS_API_KEY_FILE   API key of the WorkOS dashboard, or a file that holds it
   DATABASE_URL | DATABASE_URL_FILE       postgres://user:password@host:5432/database
+  PGHOST, PGUSER, PGPASSWORD, PGSSLMODE … as psql has them, for what DATABASE_URL leaves out
   WORKOS_EVENTS                          event types, separated by commas (all)
   WORKOS_ORGANIZATION_ID                 only this organization's events (all)
   WORKOS_ENVIRONMENT                     label of the rows (default)

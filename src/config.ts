@@ -1,5 +1,7 @@
 import ms from "ms";
 import { z } from "zod";
+import { readConnection } from "./connection.ts";
+import type { ConnectionParameters } from "./connection-parameters.ts";
 import type { EventFilter } from "./event.ts";
 import { addMs, type Instant, parseInstant } from "./instant.ts";
 import { readSecrets, type Secret, type SecretSources } from "./secrets.ts";
@@ -11,8 +13,9 @@ export interface Config {
   baseUrl: string;
   environment: string;
   filter: EventFilter;
-  /** Undefined: PGHOST and the other variables that libpq knows. */
-  databaseUrl: string | undefined;
+  database: ConnectionParameters;
+  /** Set when DATABASE_URL_FILE is: its password is read again for each connection, so that it can be rotated. */
+  databaseUrlFile: string | undefined;
   /** Where a mirror without a cursor begins, given the present. */
   startAt: (now: Instant) => Instant;
   pollIntervalMs: number;
@@ -54,11 +57,13 @@ export function parseConfig(sources: ConfigSources): Config {
   const env = Object.fromEntries(Object.entries(sources.env).filter(([, value]) => value?.trim()));
   const parsed = schemaFor(sources).safeParse(env);
   const secrets = readSecrets(env, sources);
+  const connection = secrets.database && readConnection({ ...secrets.database, env, readFile: sources.readFile });
   const problems = [
     ...secrets.problems,
+    ...(connection?.problems ?? []),
     ...(parsed.error?.issues.map((issue) => `${issue.path.join(".")} ${issue.message}`) ?? []),
   ];
-  if (!parsed.success || problems.length > 0) throw new ConfigError(problems);
+  if (!parsed.success || connection?.parameters === undefined || problems.length > 0) throw new ConfigError(problems);
   const { data } = parsed;
   return {
     apiKey: secrets.apiKey,
@@ -68,7 +73,8 @@ export function parseConfig(sources: ConfigSources): Config {
       ...(data.WORKOS_EVENTS === undefined ? {} : { events: data.WORKOS_EVENTS }),
       ...(data.WORKOS_ORGANIZATION_ID === undefined ? {} : { organizationId: data.WORKOS_ORGANIZATION_ID }),
     },
-    databaseUrl: secrets.databaseUrl,
+    database: connection.parameters,
+    databaseUrlFile: env.DATABASE_URL_FILE,
     startAt: data.SYNC_SINCE,
     pollIntervalMs: data.POLL_INTERVAL,
     rateLimit: data.RATE_LIMIT,
@@ -81,6 +87,7 @@ export function parseConfig(sources: ConfigSources): Config {
     logFormat: data.LOG_FORMAT,
     warnings: [
       ...findTypos(Object.keys(env)),
+      ...connection.warnings,
       ...(data.WORKOS_EVENTS ?? [])
         .filter((event) => !sources.knownEvents.includes(event))
         .map((event) => `WORKOS_EVENTS names ${event}, which this version has not heard of: a new type, or a typo?`),

@@ -4,11 +4,12 @@ import { filterKey, type Store } from "./event.ts";
 import { createMetrics } from "./http/metrics.ts";
 import { startHttp } from "./http/server.ts";
 import { instantOf } from "./instant.ts";
-import { Journal } from "./journal.ts";
+import { Journal, logNews } from "./journal.ts";
 import { Mirror } from "./mirror.ts";
+import type { News } from "./news.ts";
 import { type Context, createParts } from "./parts.ts";
 import { poll, type Rest } from "./poll.ts";
-import { createLeader, lockName } from "./postgres/leader.ts";
+import { Leader, lockName } from "./postgres/leader.ts";
 import { applyMigrations } from "./postgres/migrate.ts";
 import { Status } from "./status.ts";
 import type { Step } from "./step.ts";
@@ -22,7 +23,7 @@ export interface DaemonContext extends Context {
 type Turn = Rest & { step?: Step };
 
 /** How often a standby asks for the lock at the least, however long POLL_INTERVAL is. */
-const STANDBY_MS = 2_000;
+const STANDBY_MS = 500;
 
 /**
  * Mirrors until the signal says stop, or, with `once`, until the head is reached. Opens its parts in order and closes
@@ -35,12 +36,16 @@ export async function runDaemon(config: Config, context: DaemonContext, once: bo
   const metrics = createMetrics(status);
   const journal = new Journal(log, status, config.pollIntervalMs);
   const parts = createParts(config, context, { onRequest: metrics.requestDone });
-  const leader = createLeader(parts.database, lockName(config.environment, filter));
+  const leader = new Leader(parts.database, lockName(config.environment, filter), {
+    onLost: () => parts.pool.cut(),
+    onPooler: () => logNews(log, NEWS_OF_POOLER),
+  });
+  const store = timed(parts.store, metrics.commitDone);
   const mirror = new Mirror({
     environment: config.environment,
     filter: parts.filter,
     fetchPage: parts.fetchPage,
-    store: timed(parts.store, metrics.commitDone),
+    store: once ? store : guarded(store, leader),
     startAt: config.startAt,
     // the head is looked at beside history, unless the head is all that is wanted in the end
     reading: once ? parts.reading : { ...parts.reading, pollIntervalMs: config.pollIntervalMs },
@@ -48,6 +53,8 @@ export async function runDaemon(config: Config, context: DaemonContext, once: bo
   });
   const http = once ? undefined : await openHttp(config, status, metrics, log);
   journal.start();
+  // first of all, so that another replica need not wait for what is still to be ended here
+  signal.addEventListener("abort", () => void leader.release(), { once: true });
   try {
     await poll<Turn>({
       step: async (stop) => {
@@ -77,11 +84,23 @@ export async function runDaemon(config: Config, context: DaemonContext, once: bo
     journal.stop();
     status.enter("stopping", instantOf(Date.now()));
     mirror.reset();
-    await parts.pool.end();
     await leader.release();
+    await parts.pool.end();
     await http?.close();
   }
 }
+
+const NEWS_OF_POOLER: News = {
+  level: "warn",
+  code: "pooler",
+  message:
+    "a connection pooler stands before Postgres: the lock of the one that mirrors is held by an open transaction",
+  fields: {
+    whatToDo:
+      "nothing is lost by that; but give the mirror a way to Postgres past PgBouncer (or one in session mode) if you can: " +
+      "the transaction takes one of the pooler's connections for itself",
+  },
+};
 
 async function openHttp(
   config: Config,
@@ -122,5 +141,16 @@ function timed(store: Store, commitDone: (seconds: number) => void): Store {
       commitDone((performance.now() - started) / 1000);
       return saved;
     },
+  };
+}
+
+/** Writes only while this is the replica that mirrors. */
+function guarded(store: Store, leader: Leader): Store {
+  return {
+    ...store,
+    savePages: (...pages) => leader.asLeader(() => store.savePages(...pages)),
+    splitCursor: (...cut) => leader.asLeader(() => store.splitCursor(...cut)),
+    forgetHistory: (...key) => leader.asLeader(() => store.forgetHistory(...key)),
+    saveEvents: (...page) => leader.asLeader(() => store.saveEvents(...page)),
   };
 }

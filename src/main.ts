@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import type { Logger } from "pino";
 import { parseCommandLine, type Verb } from "./cli.ts";
 import { type Config, ConfigError, parseConfig } from "./config.ts";
+import type { ConnectionParameters } from "./connection-parameters.ts";
 import { filterKey } from "./event.ts";
 import { instantOf } from "./instant.ts";
 import { logTrouble } from "./journal.ts";
@@ -30,7 +31,8 @@ async function main(): Promise<number> {
   const config = readConfig(line.verb);
   if (config === undefined) return EXIT_USAGE;
 
-  const secrets = new Set([passwordOf(config.databaseUrl)]);
+  const { password = "" } = config.database;
+  const secrets = new Set([password, encodeURIComponent(password)]);
   const log = await createLogger({
     level: config.logLevel,
     format: config.logFormat ?? (process.stdout.isTTY ? "pretty" : "json"),
@@ -113,7 +115,7 @@ function tellStart(verb: Verb, config: Config, version: string, log: Logger): vo
   const fields = {
     version,
     api: baseUrl,
-    database: placeOf(config.databaseUrl),
+    database: placeOf(config.database),
     filter: filterKey(config.filter),
     rateLimit: `${rateLimit.requests}/${rateLimit.perMs / 1000}s`,
     node: process.version,
@@ -122,14 +124,6 @@ function tellStart(verb: Verb, config: Config, version: string, log: Logger): vo
 }
 
 /** Host and database, without user and password. */
-function placeOf(databaseUrl: string | undefined): string {
-  if (databaseUrl === undefined) return `${process.env.PGHOST}/${process.env.PGDATABASE ?? ""}`;
-  if (!URL.canParse(databaseUrl)) return "a local socket";
-  const { host, pathname } = new URL(databaseUrl);
-  return `${host}${pathname}`;
-}
-
-function passwordOf(databaseUrl: string | undefined): string {
-  if (databaseUrl === undefined || !URL.canParse(databaseUrl)) return process.env.PGPASSWORD ?? "";
-  return decodeURIComponent(new URL(databaseUrl).password);
+function placeOf({ host, port, dbname }: ConnectionParameters): string {
+  return host.startsWith("/") ? `${host}/${dbname}` : `${host}:${port}/${dbname}`;
 }

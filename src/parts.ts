@@ -1,9 +1,10 @@
 import { readFile } from "node:fs/promises";
-import type pg from "pg";
 import type { Config } from "./config.ts";
 import type { FetchPage, Store } from "./event.ts";
 import { EffectiveFilter } from "./filter.ts";
-import { createPool, type DatabaseOptions } from "./postgres/connect.ts";
+import type { DatabaseOptions } from "./postgres/client.ts";
+import { createPool, type Pool } from "./postgres/connect.ts";
+import { createPasswordReader } from "./postgres/password.ts";
 import { createStore } from "./postgres/store.ts";
 import type { ReadingOptions } from "./reading.ts";
 import { checkKey, type Secret } from "./secrets.ts";
@@ -23,7 +24,7 @@ export interface Context {
 /** What every verb is made of. Nothing is connected before it is used. */
 export interface Parts {
   database: DatabaseOptions;
-  pool: pg.Pool;
+  pool: Pool;
   store: Store;
   fetchPage: FetchPage;
   filter: EffectiveFilter;
@@ -36,7 +37,12 @@ export function createParts(
   options: Pick<ClientOptions, "onRequest"> = {},
 ): Parts {
   const applicationName = `workos-events-mirror ${version}`;
-  const database = { ...(config.databaseUrl === undefined ? {} : { url: config.databaseUrl }), applicationName };
+  const { database: parameters, databaseUrlFile: urlFile } = config;
+  const database = {
+    parameters,
+    applicationName,
+    readPassword: createPasswordReader({ parameters, urlFile, secrets }),
+  };
   const pool = createPool(database);
   return {
     database,

@@ -1,3 +1,5 @@
+import { checkDatabaseUrl } from "./connection-url.ts";
+
 /** A value, or the file that holds it: read again before each use, so that the secret can be rotated. */
 export type Secret = { value: string } | { file: string };
 
@@ -10,7 +12,8 @@ export interface SecretSources {
 
 export interface Secrets {
   apiKey: Secret | undefined;
-  databaseUrl: string | undefined;
+  /** Undefined when it is wrong or missing; without a URL, variables say where the database is. */
+  database: { url: string | undefined; urlName: string } | undefined;
   problems: string[];
 }
 
@@ -25,22 +28,28 @@ export function readSecrets(env: Record<string, string | undefined>, { readFile,
     }
     const value = file === undefined ? env[name] : contentOf(name, file, readFile, problems);
     const problem = value === undefined ? undefined : check(value.trim());
-    if (problem !== undefined) problems.push(`${name}${file === undefined ? "" : "_FILE"} ${problem}`);
-    return value?.trim();
+    if (problem === undefined) return value?.trim();
+    problems.push(`${name}${file === undefined ? "" : "_FILE"} ${problem}`);
+    return undefined;
   };
   const key = read("WORKOS_API_KEY", checkKey);
-  const databaseUrl = read("DATABASE_URL", checkDatabaseUrl);
+  const url = read("DATABASE_URL", checkDatabaseUrl);
   if (needsKey && !env.WORKOS_API_KEY && !env.WORKOS_API_KEY_FILE) {
     problems.push("WORKOS_API_KEY (or WORKOS_API_KEY_FILE) is missing: an API key of the WorkOS dashboard, sk_…");
   }
-  if (!env.DATABASE_URL && !env.DATABASE_URL_FILE && !env.PGHOST) {
+  const hasUrl = Boolean(env.DATABASE_URL || env.DATABASE_URL_FILE);
+  const hasVariables = Boolean(env.PGHOST || env.PGHOSTADDR || env.PGSERVICE);
+  if (!hasUrl && !hasVariables) {
     problems.push(
-      "DATABASE_URL (or DATABASE_URL_FILE) is missing: where to mirror to, postgres://user:password@host:5432/database",
+      "DATABASE_URL (or DATABASE_URL_FILE) is missing: where to mirror to, postgres://user:password@host:5432/database; " +
+        "or PGHOST, PGUSER and what else psql reads",
     );
   }
   const keyFile = env.WORKOS_API_KEY_FILE;
   const apiKey = keyFile === undefined ? key && { value: key } : { file: keyFile };
-  return { apiKey: apiKey || undefined, databaseUrl, problems };
+  const urlName = env.DATABASE_URL_FILE === undefined ? "DATABASE_URL" : "DATABASE_URL_FILE";
+  const isKnown = url !== undefined || (!hasUrl && hasVariables);
+  return { apiKey: apiKey || undefined, database: isKnown ? { url, urlName } : undefined, problems };
 }
 
 function contentOf(
@@ -63,28 +72,4 @@ function contentOf(
 /** Undefined when it may be sent in a header. */
 export function checkKey(key: string): string | undefined {
   return /^[\x21-\x7e]+$/.test(key) ? undefined : "holds spaces or other characters that no API key has";
-}
-
-function checkDatabaseUrl(url: string): string | undefined {
-  if (!/^postgres(ql)?:\/\//.test(url)) return "must begin with postgres:// or postgresql://";
-  // a socket folder is named as ?host=, with no host before the path
-  const withHost = url.replace(/@\//, "@localhost/");
-  if (URL.canParse(withHost) && !hidesUser(new URL(withHost)) && isDecodable(url)) return undefined;
-  return "is no URL: characters such as @ : / ? # % in user or password must be percent-encoded";
-}
-
-/** A bare / ? or # in a password ends the host there, and the rest would be logged as the database's name. */
-function hidesUser({ username, pathname, search, hash }: URL): boolean {
-  const settings = search.slice(1).split("&");
-  const isOdd = settings.some((setting) => setting.includes("@") && (username === "" || !setting.includes("=")));
-  return hash !== "" || pathname.includes("@") || isOdd;
-}
-
-function isDecodable(url: string): boolean {
-  try {
-    decodeURIComponent(url);
-    return true;
-  } catch {
-    return false;
-  }
 }

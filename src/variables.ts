@@ -1,6 +1,7 @@
 import { closestMatch } from "leven";
+import { CONNECTION_VARIABLES } from "./connection-parameters.ts";
 
-/** Every environment variable that the program reads. */
+/** Every environment variable that the program reads, but for those that libpq has: CONNECTION_VARIABLES. */
 export const VARIABLES = [
   "WORKOS_API_KEY",
   "WORKOS_API_KEY_FILE",
@@ -31,9 +32,10 @@ const NEIGHBOURS = new Set(["HTTP_PROXY", "WORKOS_BASE_URI"]);
 /** A sentence for each name that is not ours but looks as if it should be: a typo must not become a default. */
 export function findTypos(names: readonly string[]): string[] {
   return names.flatMap((name) => {
-    if (VARIABLES.some((known) => known === name) || NEIGHBOURS.has(name)) return [];
+    const known = name.toUpperCase().startsWith("PG") ? CONNECTION_VARIABLES : VARIABLES;
+    if (known.some((variable) => variable === name) || NEIGHBOURS.has(name)) return [];
     const maxDistance = name.startsWith("WORKOS_") ? 3 : 2;
-    const meant = closestMatch(name.toUpperCase(), VARIABLES, { maxDistance });
+    const meant = closestMatch(name.toUpperCase(), known, { maxDistance });
     return meant === undefined ? [] : [`${name} is not read by this program: did you mean ${meant}?`];
   });
 }

@@ -40,7 +40,16 @@ const defaults = {
   baseUrl: "https://api.workos.com",
   environment: "default",
   filter: {},
-  databaseUrl: "postgres://mirror:secret@db:5432/workos",
+  database: {
+    host: "db",
+    port: 5432,
+    user: "mirror",
+    password: "secret",
+    dbname: "workos",
+    sslmode: "prefer",
+    connect_timeout: 0,
+  },
+  databaseUrlFile: undefined,
   starts: [addMs(NOW, -90 * DAY_MS), addMs(NOW, -80 * DAY_MS)],
   pollIntervalMs: 1000,
   rateLimit: { requests: 100, perMs: 10_000 },
@@ -79,20 +88,6 @@ const good: [env: Record<string, string>, changed: Partial<ReturnType<typeof rea
     { filter: { events: ["user.created", "user.deleted"] } },
   ],
   [{ WORKOS_ORGANIZATION_ID: "org_01EZTR6WYX1A" }, { filter: { organizationId: "org_01EZTR6WYX1A" } }],
-  [
-    { DATABASE_URL: "postgresql://db/workos?sslmode=require\n" },
-    { databaseUrl: "postgresql://db/workos?sslmode=require" },
-  ],
-  [{ DATABASE_URL: "postgres://u:p%40ss%2F%23@db/workos" }, { databaseUrl: "postgres://u:p%40ss%2F%23@db/workos" }],
-  [
-    { DATABASE_URL: "postgres://u:pw@/workos?host=/var/run/postgresql" },
-    { databaseUrl: "postgres://u:pw@/workos?host=/var/run/postgresql" },
-  ],
-  [
-    { DATABASE_URL: "postgres://u@db/workos?application_name=me@home" },
-    { databaseUrl: "postgres://u@db/workos?application_name=me@home" },
-  ],
-  [{ DATABASE_URL: "", PGHOST: "/var/run/postgresql" }, { databaseUrl: undefined }],
   [{ SYNC_SINCE: "36h" }, { starts: [addMs(NOW, -1.5 * DAY_MS), addMs(NOW, 8.5 * DAY_MS)] }],
   [{ SYNC_SINCE: "2026-08-01" }, { starts: ["2026-08-01T00:00:00.000000Z", "2026-08-01T00:00:00.000000Z"] }],
   [
@@ -220,7 +215,7 @@ test("names all mistakes in one report", () => {
 
 const missingKey = "WORKOS_API_KEY (or WORKOS_API_KEY_FILE) is missing: an API key of the WorkOS dashboard, sk_…";
 const missingDatabase =
-  "DATABASE_URL (or DATABASE_URL_FILE) is missing: where to mirror to, postgres://user:password@host:5432/database";
+  "DATABASE_URL (or DATABASE_URL_FILE) is missing: where to mirror to, postgres://user:password@host:5432/database; or PGHOST, PGUSER and what else psql reads";
 
 test("says what is missing, the key only to the verbs that need one", () => {
   expect(mistakes({})).toEqual([missingKey, missingDatabase]);
@@ -229,11 +224,11 @@ test("says what is missing, the key only to the verbs that need one", () => {
 });
 
 test("reads secrets out of files, the key's again and again", () => {
-  const files = { "/run/key": "sk_file\n", "/run/url": " postgres://db/workos \n" };
+  const files = { "/run/key": "sk_file\n", "/run/url": " postgres://mirror:secret@db:5432/workos \n" };
   expect(read({ WORKOS_API_KEY_FILE: "/run/key", DATABASE_URL_FILE: "/run/url" }, { files })).toEqual({
     ...defaults,
     apiKey: { file: "/run/key" },
-    databaseUrl: "postgres://db/workos",
+    databaseUrlFile: "/run/url",
   });
 });
 
@@ -283,6 +278,8 @@ test("warns of variables that look like a typo, and of event types that it has n
     REQUEST_TIMOUTS: "x",
     LOGLEVEL: "x",
     DATABASE_URI: "x",
+    PGPASSWD: "x",
+    PG_HOST: "x",
   };
   expect(read({ ...NEEDED, ...typos, WORKOS_EVENTS: "user.created,user.craeted" })).toEqual({
     ...defaults,
@@ -296,6 +293,8 @@ test("warns of variables that look like a typo, and of event types that it has n
       "REQUEST_TIMOUTS is not read by this program: did you mean REQUEST_TIMEOUT?",
       "LOGLEVEL is not read by this program: did you mean LOG_LEVEL?",
       "DATABASE_URI is not read by this program: did you mean DATABASE_URL?",
+      "PGPASSWD is not read by this program: did you mean PGPASSWORD?",
+      "PG_HOST is not read by this program: did you mean PGHOST?",
       "WORKOS_EVENTS names user.craeted, which this version has not heard of: a new type, or a typo?",
     ],
   });

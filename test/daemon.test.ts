@@ -4,15 +4,11 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { DAY, setUp } from "./support/bench.ts";
 import { freePort } from "./support/free-port.ts";
-import { MirrorProcess } from "./support/mirror-process.ts";
 import { expectCursorNotAhead, expectMirrored } from "./support/mirrored.ts";
-import { type Fault, faults, type SimulatedApi, startSimulatedApi } from "./support/simulated-api.ts";
-import { generateEvents } from "./support/simulated-events.ts";
-import { createTestDatabase, type TestDatabase } from "./support/test-database.ts";
+import { type Fault, faults } from "./support/simulated-api.ts";
 import { until } from "./support/wait.ts";
-
-const DAY = 86_400_000;
 
 test("mirrors what is there and what comes, and stops cleanly on SIGTERM", async () => {
   await using bench = await setUp(250);
@@ -313,62 +309,3 @@ test("never sends more requests than the limit in any window", async () => {
   expect(bench.api.maxInWindow(1000)).toBeLessThanOrEqual(20);
   expect(bench.api.maxInWindow(1000)).toBeGreaterThanOrEqual(19);
 });
-
-async function setUp(count: number): Promise<Bench> {
-  const now = Date.now();
-  const events = generateEvents({ count, from: now - 9 * DAY, to: now - 60_000 });
-  return new Bench(await createTestDatabase(), await startSimulatedApi({ events }));
-}
-
-/** A simulated API, an empty database, and the processes between them. */
-class Bench implements AsyncDisposable {
-  readonly database: TestDatabase;
-  readonly api: SimulatedApi;
-  readonly #processes: MirrorProcess[] = [];
-
-  constructor(database: TestDatabase, api: SimulatedApi) {
-    this.database = database;
-    this.api = api;
-  }
-
-  run(env: Record<string, string> = {}): MirrorProcess {
-    return this.start(["run"], env);
-  }
-
-  start(args: readonly string[], env: Record<string, string> = {}): MirrorProcess {
-    const process = new MirrorProcess(args, {
-      WORKOS_API_KEY: this.api.apiKey,
-      WORKOS_BASE_URL: this.api.url,
-      DATABASE_URL: this.database.url,
-      SYNC_SINCE: "20d",
-      POLL_INTERVAL: "200ms",
-      ...env,
-    });
-    this.#processes.push(process);
-    return process;
-  }
-
-  async storedAll(): Promise<void> {
-    const count = this.api.events.length;
-    await until(async () => ((await this.#stored()) >= count ? true : undefined), `${count} events`);
-  }
-
-  async waitingForLocks(): Promise<number> {
-    const { rows } = await this.database.pool.query(
-      "select count(*)::int from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
-    );
-    return rows[0].count;
-  }
-
-  async #stored(): Promise<number> {
-    const { rows } = await this.database.pool.query("select to_regclass('workos.events') is not null as migrated");
-    if (!rows[0].migrated) return 0;
-    return (await this.database.pool.query("select count(*)::int from workos.events")).rows[0].count;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const process of this.#processes) await process[Symbol.asyncDispose]();
-    await this.api.close();
-    await this.database.drop();
-  }
-}

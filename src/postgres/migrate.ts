@@ -3,7 +3,7 @@ import { readMigrationFiles } from "drizzle-orm/migrator";
 import { migrate } from "drizzle-orm/node-postgres/migrator";
 import type pg from "pg";
 import { messageOf, Trouble } from "../trouble.ts";
-import { type Database, withConnection } from "./connect.ts";
+import { type Database, withConnection, withPatientConnection } from "./connect.ts";
 import { troubleOfPostgres } from "./errors.ts";
 
 const CONFIG = { migrationsSchema: "workos", migrationsTable: "__drizzle_migrations" };
@@ -24,14 +24,16 @@ export interface MigrationState {
  * fatal Trouble: going on with another schema would lose events.
  */
 export async function applyMigrations(pool: pg.Pool, folder: string): Promise<number> {
-  return withConnection(pool, async (database) => {
-    if ((await readState(database, folder)).pending === 0) return 0;
-    await database.execute(sql`select pg_advisory_lock(${MIGRATION_LOCK}::bigint)`);
+  if ((await readMigrationState(pool, folder)).pending === 0) return 0;
+  return withPatientConnection(pool, async (database) => {
+    // a lock of the transaction, since one of the session would stay behind in a pooler
+    await database.execute(sql`begin isolation level read committed`);
+    await database.execute(sql`select pg_advisory_xact_lock(${MIGRATION_LOCK}::bigint)`);
     const { pending } = await readState(database, folder);
+    // drizzle begins a transaction, too, which is this one, and commits it
     await migrate(database, { migrationsFolder: folder, ...CONFIG }).catch((error: unknown) => {
-      throw migrationTrouble(error); // which closes the connection, and so gives up the lock
+      throw migrationTrouble(error); // which closes the connection, and so rolls back
     });
-    await database.execute(sql`select pg_advisory_unlock(${MIGRATION_LOCK}::bigint)`);
     return pending;
   });
 }
@@ -51,9 +53,10 @@ async function readState(database: Database, folder: string): Promise<MigrationS
 
 /** drizzle's own measure: the time at which the newest applied migration was written; -1 when there is none. */
 async function newestApplied(database: Database): Promise<number> {
+  // by pg_tables: to_regclass would answer from before this transaction had to wait for the lock
   const looked = await database.execute<{ exists: boolean; encoding: string }>(sql`
     select
-      to_regclass('workos.__drizzle_migrations') is not null as exists,
+      exists (select from pg_tables where schemaname = 'workos' and tablename = '__drizzle_migrations') as exists,
       current_setting('server_encoding') as encoding`);
   const { exists = false, encoding = "unknown" } = looked.rows[0] ?? {};
   if (encoding !== "UTF8") throw encodingTrouble(encoding);

@@ -1,9 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { sql } from "drizzle-orm";
-import pg from "pg";
 import { expect, test, vi } from "vitest";
 import type { EventPage } from "../../src/event.ts";
 import { createPool, withConnection } from "../../src/postgres/connect.ts";
@@ -12,7 +11,8 @@ import { applyMigrations } from "../../src/postgres/migrate.ts";
 import { createStore } from "../../src/postgres/store.ts";
 import { Trouble } from "../../src/trouble.ts";
 import { readPosition, savePage } from "../support/saving.ts";
-import { createTestDatabase } from "../support/test-database.ts";
+import { TcpProxy } from "../support/tcp-proxy.ts";
+import { asksForNoPassword, createTestDatabase } from "../support/test-database.ts";
 
 const folder = fileURLToPath(new URL("../../migrations", import.meta.url));
 const key = { environment: "production", filter: {} };
@@ -62,32 +62,21 @@ test("a missing database is refused", async () => {
   );
 });
 
-const checkPassword = "check user and password in DATABASE_URL and the server's pg_hba.conf";
+const checkPassword = "check user and password in DATABASE_URL or the PG* variables";
 
 test("a wrong password, and none, is refused", async ({ skip }) => {
   await using database = await createTestDatabase();
-  await using proxy = await startProxy(new URL(database.url));
+  await using proxy = await TcpProxy.start(database.url);
   const wrong = Object.assign(new URL(database.url), { password: "wrong" });
-  if (await trusts(wrong)) skip("this server asks for no password");
+  if (await asksForNoPassword()) skip("this server asks for no password");
   const said = refused(`password authentication failed for user "${wrong.username}" (SQLSTATE 28P01)`, checkPassword);
   expect(await troubleAt(wrong)).toEqual(said);
   expect(await troubleAt(Object.assign(new URL(proxy.url), { password: "" }))).toEqual({
     ...said,
     message: expect.stringMatching(/^Postgres: SASL: .*password/),
   });
-  await vi.waitFor(() => expect(proxy.last()).toMatchObject({ destroyed: true }));
+  await vi.waitFor(() => expect(proxy.last).toMatchObject({ destroyed: true }));
 });
-
-async function trusts(url: URL): Promise<boolean> {
-  const client = new pg.Client(url.href);
-  return client.connect().then(
-    async () => {
-      await client.end();
-      return true;
-    },
-    () => false,
-  );
-}
 
 test("a database that was not migrated is refused", async () => {
   await using database = await createTestDatabase();
@@ -120,7 +109,7 @@ test("a server that only reads is refused", async () => {
   await using database = await createTestDatabase();
   await applyMigrations(database.pool, folder);
   const url = new URL(database.url);
-  url.searchParams.set("options", "-c default_transaction_read_only=on");
+  url.search = "options=-c default_transaction_read_only=on";
   const pool = createPool({ url: url.href, applicationName: "test" });
   const move = { from: undefined, to: { at: "2026-08-01T00:00:00.000000Z" } };
   expect(await troubleOf(savePage(createStore(pool), key, pageOf("{}"), move))).toEqual(
@@ -186,21 +175,21 @@ test.each<[string, (socket: Socket) => void]>([
   ["reset", (socket) => socket.resetAndDestroy()],
 ])("a connection that is %s in the middle of a statement, or between two, is passing", async (_, cut) => {
   await using database = await createTestDatabase();
-  await using proxy = await startProxy(new URL(database.url));
+  await using proxy = await TcpProxy.start(database.url);
   const pool = createPool({ url: proxy.url, applicationName: "test" });
 
   const during = withConnection(pool, async (session) => {
     await session.execute(sql`select 1`);
     const sleeping = session.execute(sql`select pg_sleep(60)`);
-    cut(proxy.last());
+    cut(proxy.last);
     await sleeping;
   });
   expect(await troubleOf(during)).toEqual(passing(expect.stringMatching(lost)));
 
   const between = withConnection(pool, async (session) => {
     await session.execute(sql`select 1`);
-    const ended = once(proxy.last(), "close");
-    cut(proxy.last());
+    const ended = once(proxy.last, "close");
+    cut(proxy.last);
     await ended;
     await session.execute(sql`select 1`);
   });
@@ -212,35 +201,6 @@ test.each<[string, (socket: Socket) => void]>([
 
 const lost =
   /^Postgres: (Connection terminated unexpectedly|(read|write) (ECONNRESET|EPIPE)|Client has encountered a .*)$/;
-
-/** Between us and the server, to cut what no server cuts by itself. */
-async function startProxy(target: URL): Promise<{ url: string; last: () => Socket } & AsyncDisposable> {
-  const sockets: Socket[] = [];
-  const server = createServer((socket) => {
-    const onward = connect(Number(target.port || 5432), target.hostname);
-    // An error is followed by a close, and on each side tells that the other has gone.
-    socket.on("error", () => undefined).on("close", () => onward.destroy());
-    onward.on("error", () => undefined).on("close", () => socket.destroy());
-    socket.pipe(onward).pipe(socket);
-    sockets.push(socket);
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  return {
-    url: Object.assign(new URL(target), { hostname: "127.0.0.1", port: String(port) }).href,
-    last: () => {
-      const socket = sockets.at(-1);
-      if (socket === undefined) throw new Error("nobody has connected");
-      return socket;
-    },
-    [Symbol.asyncDispose]: async () => {
-      for (const socket of sockets) socket.destroy();
-      server.close();
-      await once(server, "close");
-    },
-  };
-}
 
 test.each([
   ["40001", "could not serialize"],

@@ -96,6 +96,15 @@ test("a role that may not create anything has nothing to do in a migrated databa
   }
 });
 
+test.concurrent("a migration may take longer than any other query", async () => {
+  await using database = await createTestDatabase();
+  await using slow = await copyMigrations();
+  await addMigration(slow.path, ["select pg_sleep(21)"]);
+  const pool = createPool({ url: database.url, applicationName: "test" });
+  expect(await applyMigrations(pool, slow.path)).toBe(MIGRATIONS + 1);
+  await pool.end();
+}, 60_000);
+
 test("a migration that fails takes back all of them, ends the program and tells why", async () => {
   await using database = await createTestDatabase();
   await using broken = await copyMigrations();
@@ -112,7 +121,7 @@ test("a migration that fails takes back all of them, ends the program and tells 
   }
 
   expect(await readMigrationState(database.pool, folder)).toEqual({ pending: MIGRATIONS, newer: false });
-  expect(await tables(database)).toEqual(["__drizzle_migrations"]);
+  expect(await tables(database)).toEqual([]);
   expect(await applyMigrations(database.pool, folder)).toBe(MIGRATIONS);
 });
 

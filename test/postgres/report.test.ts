@@ -151,7 +151,7 @@ const recently = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$
 test("reports what the tables hold, in UTC whatever the server's zone is", async () => {
   await using database = await migratedDatabase();
   const url = new URL(database.url);
-  url.searchParams.set("options", "-c timezone=Asia/Kolkata -c datestyle=German");
+  url.search = "options=-c timezone=Asia/Kolkata -c datestyle=German";
   const pool = createPool({ url: url.href, applicationName: "test" });
   const store = createStore(pool);
   const filtered = { environment: "production", filter: { organizationId: "org_1" } };

@@ -31,6 +31,8 @@ export interface EmbeddedPostgresOptions {
   /** 0, the default, takes a free one. */
   port?: number;
   fsync?: boolean;
+  /** More of postgresql.conf. */
+  settings?: Record<string, string>;
   /** When a start that is still alive already runs a server on this directory: uses that one, and never stops it. */
   join?: boolean;
   log?: (line: string) => void;
@@ -155,6 +157,7 @@ function spawnServer(place: Place, port: number, options: EmbeddedPostgresOption
     log_timezone: "UTC",
     cluster_name: `workos-events-mirror-${process.pid}`,
     ...(options.fsync === false && { fsync: "off", synchronous_commit: "off", full_page_writes: "off" }),
+    ...options.settings,
   };
   const flags = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
   const log = fs.openSync(`${place.dataDir}.log`, "w", 0o600);

@@ -33,3 +33,12 @@ async function onServer(statement: string): Promise<void> {
     await client.end();
   }
 }
+
+/** Whether the server lets in whoever comes, so that nothing about passwords can be tested. */
+export async function asksForNoPassword(): Promise<boolean> {
+  const client = new pg.Client(Object.assign(new URL(inject("postgresUrl")), { password: "wrong" }).href);
+  return client.connect().then(
+    () => client.end().then(() => true),
+    () => false,
+  );
+}
