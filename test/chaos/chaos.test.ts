@@ -50,6 +50,7 @@ async function bringUp(world: World): Promise<void> {
   api.api.options.latencyMs = plan.historyLatencyMs;
   for (let step = 0; figures.kills < plan.killsInHistory && check.read < api.listed.length - 1_000; step += 1) {
     const random = new SeededRandom(plan.seed * 1_000 + step);
+    if (random.chance(0.5)) api.failEmpty();
     await choose(random.chance(0.7) ? toMirrors : aroundMirrors, random)(world, random);
     await world.expectSound();
   }

@@ -31,6 +31,12 @@ export class Replica {
     return `${stdout.split("\n").slice(-15).join("\n")}${stderr.slice(-2000)}`;
   }
 
+  /** As far as its log tells: another one holds the lock. */
+  get isStandingBy(): boolean {
+    const state = this.#process.log.findLast(({ msg }) => /^(standing by|caught up|catching up|stored)/.test(msg));
+    return state?.msg.startsWith("standing by") ?? false;
+  }
+
   /** Another process with the same environment, such as `backfill`, which is to end by itself or be killed. */
   async runBeside(args: readonly string[], killAfterMs: number): Promise<void> {
     const beside = this.#start(args);

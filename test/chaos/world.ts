@@ -56,9 +56,13 @@ export class World implements AsyncDisposable {
   }
 
   anyReplica(random: SeededRandom): Replica {
-    const replica = this.replicas[random.integer(this.replicas.length)];
-    if (replica === undefined) throw new Error("a world without mirrors");
-    return replica;
+    return pick(this.replicas, random);
+  }
+
+  /** One that mirrors, as far as can be told. */
+  leader(random: SeededRandom): Replica {
+    const leaders = this.replicas.filter(({ isStandingBy }) => !isStandingBy);
+    return pick(leaders.length === 0 ? this.replicas : leaders, random);
   }
 
   /** Counts it, and keeps it for the story that is told when something is wrong. */
@@ -111,4 +115,10 @@ export class World implements AsyncDisposable {
       onViolation: (what) => this.#violations.push(what),
     });
   }
+}
+
+function pick(replicas: readonly Replica[], random: SeededRandom): Replica {
+  const replica = replicas[random.integer(replicas.length)];
+  if (replica === undefined) throw new Error("a world without mirrors");
+  return replica;
 }
