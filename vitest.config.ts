@@ -3,8 +3,8 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
-    // Each has a run of its own: one downloads the official emulator, the other builds the image.
-    exclude: ["test/emulator/**", "test/container/**"],
+    // Each has a run of its own: one downloads the official emulator, one builds the image, one kills for minutes.
+    exclude: ["test/emulator/**", "test/container/**", "test/chaos/**"],
     globalSetup: "test/support/global-setup.ts",
     pool: "forks",
     maxWorkers: 2,

@@ -43,8 +43,12 @@ export interface EmbeddedPostgres extends AsyncDisposable {
   psql: string;
   /** Tells how the server ended, once it has. */
   exited: Promise<string>;
-  stop(how?: "fast" | "immediate"): Promise<void>;
+  /** `kill` leaves nothing time to say goodbye: what a power cut or an out-of-memory killer does. */
+  stop(how?: StopMode): Promise<void>;
 }
+
+type StopMode = "fast" | "immediate" | "kill";
+const stopSignals = { fast: "SIGINT", immediate: "SIGQUIT", kill: "SIGKILL" } as const;
 
 export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const wanted = resolve(options.dataDir);
@@ -191,8 +195,8 @@ function guard(server: ChildProcess, account: Account | undefined): void {
 }
 
 async function handle(server: ChildProcess, exited: Promise<string>, address: string, database: string) {
-  const stop = async (how: "fast" | "immediate" = "fast") => {
-    server.kill(how === "fast" ? "SIGINT" : "SIGQUIT");
+  const stop = async (how: StopMode = "fast") => {
+    server.kill(stopSignals[how]);
     const impatience = setTimeout(() => server.kill("SIGQUIT"), 20_000);
     await exited.finally(() => clearTimeout(impatience));
   };

@@ -61,7 +61,8 @@ export class SimulatedApi {
   private readonly generator: EventGenerator;
   private readonly faults = new FaultQueue<RecordedRequest>();
   private readonly server: Server;
-  private readonly closing = new AbortController();
+  private closing = new AbortController();
+  private address = { host: "", port: 0 };
   private readonly timers = new Set<NodeJS.Timeout>();
   private granted: number[] = [];
   private served = 0;
@@ -78,6 +79,7 @@ export class SimulatedApi {
     this.server.listen(port, host);
     await once(this.server, "listening");
     const { port: actual } = this.server.address() as AddressInfo;
+    this.address = { host, port: actual };
     this.url = `http://${host.includes(":") ? `[${host}]` : host}:${actual}`;
   }
 
@@ -148,12 +150,23 @@ export class SimulatedApi {
 
   /** Ends the emission, open requests and connections. */
   async close(): Promise<void> {
-    this.closing.abort();
     for (const timer of this.timers) clearInterval(timer);
+    await this.goDown();
+  }
+
+  /** Nothing listens any more, and answers under way break off. Events may happen all the same. */
+  async goDown(): Promise<void> {
+    this.closing.abort();
     const closed = once(this.server, "close");
     this.server.close();
     this.server.closeAllConnections();
     await closed;
+  }
+
+  /** Where it was before it went down. */
+  async comeBack(): Promise<void> {
+    this.closing = new AbortController();
+    await this.listen(this.address.host, this.address.port);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -173,9 +186,10 @@ export class SimulatedApi {
   private async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const recorded = recordOf(request);
     this.requests.push(recorded);
+    const closing = this.closing.signal;
     const fault = this.faults.take(recorded);
     try {
-      if (this.options.latencyMs > 0) await sleep(this.options.latencyMs, undefined, { signal: this.closing.signal });
+      if (this.options.latencyMs > 0) await sleep(this.options.latencyMs, undefined, { signal: closing });
       if (fault?.kind === "hang") return;
       if (fault?.kind === "reset") {
         request.socket.resetAndDestroy();
@@ -184,9 +198,9 @@ export class SimulatedApi {
       const answer = this.answer(recorded, fault);
       recorded.status = answer.status;
       if (answer.events !== undefined) recorded.events = answer.events;
-      await deliver(response, answer, fault, this.closing.signal);
+      await deliver(response, answer, fault, closing);
     } catch (error) {
-      if (!this.closing.signal.aborted) throw error;
+      if (!closing.aborted) throw error;
     }
   }
 
