@@ -16,8 +16,8 @@ export type Limiter = <T>(request: () => Promise<T>, how: LimitedRequest) => Pro
 
 /** How long a request that was given up may still be on its way to the server. */
 const ON_ITS_WAY_MS = 1_000;
-/** A timer may be early by a fraction of a millisecond. */
-const EARLY_MS = 1;
+/** The server's clock may be a little slower than ours. */
+const CLOCKS_DIFFER_MS = 2;
 /** The share of the places that background requests have to leave, at most. */
 const MOST_LEFT = 0.25;
 const URGENT = 4;
@@ -46,7 +46,12 @@ export function createLimiter({ requests, perMs }: RateLimit): Limiter {
     const giveBack = () => {
       for (const places of taken) void places.incrementReservoir(1);
     };
-    const giveBackAfter = (ms: number) => void setTimeout(giveBack, Math.max(0, ms) + EARLY_MS).unref();
+    // a timer counts from when its turn of the event loop began, which may be a while ago
+    const giveBackAt = (ms: number) => {
+      const leftMs = ms - performance.now();
+      if (leftMs <= 0) giveBack();
+      else setTimeout(() => giveBackAt(ms), Math.ceil(leftMs)).unref();
+    };
     const send = async () => {
       if (how.signal.aborted) {
         giveBack();
@@ -55,11 +60,8 @@ export function createLimiter({ requests, perMs }: RateLimit): Limiter {
       const sentAt = performance.now();
       const sent = request();
       sent.then(
-        () => {
-          const tookMs = performance.now() - sentAt;
-          giveBackAfter(latestArrival(tookMs) + perMs - tookMs);
-        },
-        () => giveBackAfter(perMs + ON_ITS_WAY_MS),
+        () => giveBackAt(sentAt + latestArrival(performance.now() - sentAt) + perMs + CLOCKS_DIFFER_MS),
+        () => giveBackAt(performance.now() + perMs + ON_ITS_WAY_MS),
       );
       return sent;
     };
@@ -70,11 +72,11 @@ export function createLimiter({ requests, perMs }: RateLimit): Limiter {
   };
 }
 
-/** So many answers are looked back at; until there are some, a request may have come just before its answer. */
+/** So many answers are looked back at; until there are many, a request may have come just before its answer. */
 const WATCHED = 100;
-const FEWEST_WATCHED = 5;
+const FEWEST_WATCHED = 50;
 /** The fastest answer, too, spent some time on its way to the server. */
-const FASTEST_WAY_MS = 20;
+const FASTEST_WAY_MS = 30;
 
 /**
  * How many milliseconds after it was sent a request came to the server at the latest, given how long its answer took:
