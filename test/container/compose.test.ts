@@ -47,6 +47,9 @@ const stored = (pool: pg.Pool, atLeast: number) => {
   return until(look, `${atLeast} events`, 60_000);
 };
 
+/** Another time after a restart would tell that all was lost, and mirrored anew. */
+const mirroredSince = async (pool: pg.Pool) => (await pool.query("select min(mirrored_at) from workos.events")).rows;
+
 test("up from a clean state mirrors, and goes on when Postgres is restarted or killed under it", async ({ up }) => {
   await using api = await startApi(500);
   await using project = await up(accountOf(api));
@@ -54,7 +57,7 @@ test("up from a clean state mirrors, and goes on when Postgres is restarted or k
   await using pool = connect(project.ports.postgres, "workos");
   await stored(pool, 500);
 
-  const { RestartCount: _, ...before } = await project.inspect("mirror");
+  const before = await project.inspect("mirror");
   expect(before.HostConfig).toMatchObject({
     ReadonlyRootfs: true,
     CapDrop: ["ALL"],
@@ -64,6 +67,7 @@ test("up from a clean state mirrors, and goes on when Postgres is restarted or k
     LogConfig: { Type: "json-file", Config: { "max-size": "10m", "max-file": "3" } },
   });
 
+  const since = await mirroredSince(pool);
   api.emit(20);
   await project.compose("restart", "postgres");
   api.emit(20);
@@ -74,6 +78,7 @@ test("up from a clean state mirrors, and goes on when Postgres is restarted or k
   await project.compose("start", "postgres");
   await stored(pool, api.events.length);
   await expectMirrored(pool, api.events);
+  expect(await mirroredSince(pool)).toEqual(since);
 
   const after = await project.inspect("mirror");
   expect([after.RestartCount, after.State.StartedAt]).toEqual([0, before.State.StartedAt]);
