@@ -95,7 +95,8 @@ test("writes nothing where it could", async ({ engine: _ }) => {
   await using mirror = await MirrorContainer.start(between(api, database), { readOnly: false, healthEvery: 1 });
   await mirror.says("caught up");
   await mirror.health("healthy");
-  expect(String(await mirror.docker.changes()).trim()).toBe("null");
+  const changes: unknown = await mirror.docker.changes();
+  expect(Array.isArray(changes) ? changes : []).toEqual([]);
 });
 
 test("turns healthy, unhealthy while its process is stuck, and healthy again", async ({ engine: _ }) => {
