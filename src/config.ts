@@ -40,8 +40,9 @@ export class ConfigError extends Error {
   override readonly name = "ConfigError";
 
   constructor(problems: readonly string[]) {
-    const count = problems.length === 1 ? "a mistake" : `${problems.length} mistakes`;
-    super(`the configuration has ${count}:\n${problems.map((problem) => `  ${problem}`).join("\n")}`);
+    const list = problems.map((problem) => `\n  ${problem}`).join("");
+    const told = problems.length === 1 ? `a mistake: ${problems[0]}` : `${problems.length} mistakes:${list}`;
+    super(`the configuration has ${told}`);
   }
 }
 

@@ -30,9 +30,10 @@ const STANDBY_MS = 500;
  * them in reverse. Rejects with a Trouble when going on is no use.
  */
 export async function runDaemon(config: Config, context: DaemonContext, once: boolean): Promise<void> {
-  const { log, signal, version } = context;
+  const { log, signal, version, revision } = context;
   const filter = filterKey(config.filter);
-  const status = new Status({ version, environment: config.environment, filter }, instantOf(Date.now()));
+  const build = { version, ...(revision === undefined ? {} : { revision }) };
+  const status = new Status({ ...build, environment: config.environment, filter }, instantOf(Date.now()));
   const metrics = createMetrics(status);
   const journal = new Journal(log, status, config.pollIntervalMs);
   const parts = createParts(config, context, { onRequest: metrics.requestDone });

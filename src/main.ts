@@ -25,8 +25,8 @@ process.stdout.on("error", () => process.exit());
 process.exitCode = await main();
 
 async function main(): Promise<number> {
-  const version = readVersion();
-  const line = parseCommandLine(process.argv.slice(2), version);
+  const build = readBuild();
+  const line = parseCommandLine(process.argv.slice(2), nameOf(build));
   if ("exit" in line) return line.exit;
   const config = readConfig(line.verb);
   if (config === undefined) return EXIT_USAGE;
@@ -40,11 +40,11 @@ async function main(): Promise<number> {
     base: { environment: config.environment },
   });
   const signal = stopSignal(log, line.verb);
-  tellStart(line.verb, config, version, log);
+  tellStart(line.verb, config, build, log);
   const migrationsFolder = fileURLToPath(new URL("../migrations", import.meta.url));
   const print = (text: string) => void process.stdout.write(`${text}\n`);
   try {
-    const good = await runVerb(line.verb, config, { version, migrationsFolder, secrets, signal, log, print });
+    const good = await runVerb(line.verb, config, { ...build, migrationsFolder, secrets, signal, log, print });
     if (isLongRunning(line.verb)) log.info(signal.aborted ? "stopped" : "done");
     return good ? 0 : EXIT_FAILED;
   } catch (error) {
@@ -54,10 +54,26 @@ async function main(): Promise<number> {
   }
 }
 
-function readVersion(): string {
+interface Build {
+  version: string;
+  /** The commit; only an image knows it. */
+  revision?: string;
+}
+
+/** An image is told version and commit when it is built; elsewhere the package knows its version. */
+function readBuild(): Build {
+  const { MIRROR_VERSION: version, MIRROR_REVISION: revision } = process.env;
+  return { version: version || versionOfPackage(), ...(revision ? { revision } : {}) };
+}
+
+function versionOfPackage(): string {
   const manifest: unknown = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
   const named = typeof manifest === "object" && manifest !== null && "version" in manifest;
   return named ? String(manifest.version) : "unknown";
+}
+
+function nameOf({ version, revision }: Build): string {
+  return revision === undefined ? version : `${version} (${revision})`;
 }
 
 function readConfig(verb: Verb): Config | undefined {
@@ -105,7 +121,7 @@ function isLongRunning(verb: Verb): boolean {
   return verb.name === "run" || verb.name === "sync" || verb.name === "backfill";
 }
 
-function tellStart(verb: Verb, config: Config, version: string, log: Logger): void {
+function tellStart(verb: Verb, config: Config, build: Build, log: Logger): void {
   for (const warning of config.warnings) {
     if (isLongRunning(verb)) log.warn({ code: "configuration" }, warning);
     else process.stderr.write(`warning: ${warning}\n`);
@@ -113,7 +129,7 @@ function tellStart(verb: Verb, config: Config, version: string, log: Logger): vo
   if (!isLongRunning(verb)) return;
   const { baseUrl, rateLimit } = config;
   const fields = {
-    version,
+    ...build,
     api: baseUrl,
     database: placeOf(config.database),
     filter: filterKey(config.filter),

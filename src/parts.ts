@@ -14,6 +14,8 @@ import { type ClientOptions, createClient } from "./workos/client.ts";
 
 export interface Context {
   version: string;
+  /** The commit that it was built of, where that is known. */
+  revision?: string;
   /** Where drizzle-kit's migrations lie. */
   migrationsFolder: string;
   /** Whatever is read that must not be seen is added here. */

@@ -19,6 +19,7 @@ export type State = (typeof STATES)[number];
 /** What the program is, for whoever asks it. */
 export interface Identity {
   version: string;
+  revision?: string;
   environment: string;
   filter: string;
 }

@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { parseCommandLine } from "../src/cli.ts";
@@ -19,15 +20,15 @@ interface Output {
   stderr: string;
 }
 
-function runNode(...args: string[]): Promise<Output> {
+function runNode(args: string[], env: Record<string, string> = {}): Promise<Output> {
   return new Promise((resolve) => {
-    const child = execFile(process.execPath, args, { env: {} }, (_, stdout, stderr) =>
+    const child = execFile(process.execPath, args, { env }, (_, stdout, stderr) =>
       resolve({ exit: child.exitCode, stdout, stderr }),
     );
   });
 }
 
-const call = (...args: string[]) => runNode("--input-type=module", "--eval", ONLY_CLI, "--", CLI, ...args);
+const call = (...args: string[]) => runNode(["--input-type=module", "--eval", ONLY_CLI, "--", CLI, ...args]);
 
 test("understands every verb, and takes none for run", () => {
   const lines = [[], ["run"], ["sync"], ["migrate"], ["check"], ["status"], ["status", "--json"]];
@@ -109,9 +110,18 @@ test("answers each mistake with a sentence on standard error, exit 2, and no sta
 });
 
 test("ends with 2 and the whole list when the configuration is wrong, before anything is opened", async () => {
-  expect(await runNode(MAIN, "sync")).toEqual({
+  expect(await runNode([MAIN, "sync"])).toEqual({
     exit: 2,
     stdout: "",
     stderr: expect.stringMatching(/^the configuration has 2 mistakes:\n {2}WORKOS_API_KEY .*\n {2}DATABASE_URL .*\n$/),
   });
+});
+
+test("says which version it is: the package's, or what the image was built as", async () => {
+  const { version }: { version: string } = JSON.parse(
+    await readFile(new URL("../package.json", import.meta.url), "utf8"),
+  );
+  const built = { MIRROR_VERSION: "1.2.3", MIRROR_REVISION: "0123abc" };
+  const told = await Promise.all([runNode([MAIN, "--version"]), runNode([MAIN, "--version"], built)]);
+  expect(told.map(({ stdout }) => stdout)).toEqual([`${version}\n`, "1.2.3 (0123abc)\n"]);
 });

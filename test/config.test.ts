@@ -31,7 +31,7 @@ function mistakes(env: Record<string, string | undefined>, surroundings: Surroun
     return [];
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    return error.message.split("\n  ").slice(1);
+    return error.message.split(/^the configuration has a mistake: |\n {2}/).slice(1);
   }
 }
 
@@ -209,7 +209,7 @@ test("names all mistakes in one report", () => {
   const names = new Set(bad.map(([name]) => name));
   const report = mistakes(Object.fromEntries(bad.map(([name, values]) => [name, values[0]])));
   expect(report.map((line) => line.split(" ")[0]).sort()).toEqual([...names].sort());
-  expect(() => read({ ...NEEDED, PAGE_SIZE: "0" })).toThrow(`the configuration has a mistake:\n  ${size}`);
+  expect(() => read({ ...NEEDED, PAGE_SIZE: "0" })).toThrow(`the configuration has a mistake: ${size}`);
   expect(() => read({ ...NEEDED, PAGE_SIZE: "0", HTTP_PORT: "x" })).toThrow("the configuration has 2 mistakes:\n");
 });
 

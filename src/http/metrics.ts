@@ -59,8 +59,8 @@ export function createMetrics(status: Status): Metrics {
   });
   new Gauge({
     name: `${PREFIX}build_info`,
-    help: "Always 1; the labels tell the version, environment and filter.",
-    labelNames: ["version", "environment", "filter"],
+    help: "Always 1; the labels tell the version, revision, environment and filter.",
+    labelNames: ["version", "revision", "environment", "filter"],
     registers,
   }).set({ ...status.identity }, 1);
 

@@ -38,7 +38,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
 }
 
 /** On a signal vitest ends within a millisecond, without any teardown. */
-function stopBeforeExit(stop: () => Promise<void>): void {
+export function stopBeforeExit(stop: () => Promise<void>): void {
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.removeAllListeners(signal);
     // Not once(): a library below testcontainers kills the process as soon as nobody else listens.
@@ -53,7 +53,7 @@ async function chooseServer(): Promise<Server> {
   const url = process.env.TEST_DATABASE_URL;
   if (url) return { name: "TEST_DATABASE_URL", url, stop: async () => {} };
   try {
-    return await startContainer();
+    return await startContainer(await connectToEngine());
   } catch (error) {
     return await startEmbedded(error instanceof Error ? error.message : String(error));
   }
@@ -74,11 +74,19 @@ async function versionOf(url: string): Promise<string> {
 
 const label = "workos-events-mirror.tests";
 
-async function startContainer(): Promise<Server> {
+/** Of every container that a test run starts: who carries it is removed at the end, or by the next run. */
+export const ownLabel = { [label]: `${hostname()} ${process.pid}` };
+
+/** Rejects where none answers. */
+export async function connectToEngine(): Promise<ContainerRuntimeClient> {
   // Its cleaning container comes out of a registry that may be out of reach; removeContainers() does without.
   process.env.TESTCONTAINERS_RYUK_DISABLED ??= "true";
-  const { GenericContainer, getContainerRuntimeClient, ImageName, Wait } = await import("testcontainers");
-  const client = await within(20_000, "Docker's answer", getContainerRuntimeClient());
+  const { getContainerRuntimeClient } = await import("testcontainers");
+  return await within(20_000, "Docker's answer", getContainerRuntimeClient());
+}
+
+export async function startContainer(client: ContainerRuntimeClient): Promise<Server> {
+  const { GenericContainer, ImageName, Wait } = await import("testcontainers");
   await removeContainers(client);
   // By itself, since a hanging registry leaves no container behind and can be walked away from.
   await within(60_000, `the image ${image}`, client.image.pull(ImageName.fromString(image)));
@@ -86,7 +94,7 @@ async function startContainer(): Promise<Server> {
     .withEnvironment({ POSTGRES_PASSWORD: "test" })
     .withCommand(["postgres", "-c", "fsync=off", "-c", "max_connections=200"])
     .withTmpFs({ "/var/lib/postgresql": "rw" })
-    .withLabels({ [label]: `${hostname()} ${process.pid}` })
+    .withLabels(ownLabel)
     .withExposedPorts(5432)
     .withWaitStrategy(Wait.forAll([Wait.forLogMessage(/ready to accept connections/, 2), Wait.forListeningPorts()]))
     .withStartupTimeout(60_000)
