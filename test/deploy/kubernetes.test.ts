@@ -185,7 +185,8 @@ function configOf(settingsText: string) {
 test("the program takes the configuration, and finds both secrets where they are mounted", () => {
   expect(configOf(settings)).toMatchObject({
     apiKey: { file: "/etc/workos-events-mirror/WORKOS_API_KEY" },
-    database: { host: "host", port: 5432, user: "user", password: "password", dbname: "database" },
+    database: { host: "host", port: 5432, dbname: "database", user: "user", password: "password" },
+    databaseUrlFile: "/etc/workos-events-mirror/DATABASE_URL",
     environment: "default",
     http: { host: "0.0.0.0", port: container?.ports?.[0]?.containerPort },
     warnings: [],
