@@ -2,12 +2,12 @@ import { randomInt } from "node:crypto";
 import { afterAll, expect, test } from "vitest";
 import { expectMirrored } from "../support/mirrored.ts";
 import { SeededRandom } from "../support/simulated-random.ts";
-import { until } from "../support/wait.ts";
 import { digestOf } from "./checks.ts";
 import type { Consumer } from "./consumers.ts";
 import type { ChaosPostgres } from "./database.ts";
 import { Figures } from "./figures.ts";
 import { aroundMirrors, choose, toMirrors } from "./happenings.ts";
+import { reach } from "./patience.ts";
 import { planOf } from "./plan.ts";
 import { Violation } from "./violation.ts";
 import { World } from "./world.ts";
@@ -16,7 +16,7 @@ import { World } from "./world.ts";
 // of which are killed, stopped, frozen and cut off from each other while events go on happening.
 
 const KILLS_PER_WORLD = planOf(0).kills;
-const kills = Number(process.env.CHAOS_KILLS ?? 150);
+const kills = Number(process.env.CHAOS_KILLS ?? 100);
 const firstSeed = Number(process.env.CHAOS_SEED ?? randomInt(1_000_000));
 const seeds = Array.from({ length: Math.ceil(kills / KILLS_PER_WORLD) }, (_, place) => firstSeed + place);
 
@@ -82,11 +82,11 @@ async function settle(world: World): Promise<void> {
     world.figures.count("SIGTERM");
     replica.start();
   }
-  const isDone = async () => {
+  const read = async () => {
     await world.expectSound();
-    return check.read === api.listed.length ? true : undefined;
+    return check.read;
   };
-  await until(isDone, `the cursor behind all ${api.listed.length} events`, { withinMs: 120_000, everyMs: 200 });
+  await reach(api.listed.length, read, "events that the cursor has passed");
   world.figures.count("events", api.toBeStored.length);
   world.figures.count("quarantined events", api.toBeQuarantined.length);
 }
@@ -94,9 +94,10 @@ async function settle(world: World): Promise<void> {
 async function compare(world: World): Promise<void> {
   const { api, postgres, consumers, replicas, check } = world;
   for (const replica of replicas) {
-    const { "/livez": alive, "/readyz": ready } = await replica.look();
-    expect([alive, ready]).toEqual(["200 ok\n", "200 ok\n"]);
+    const ready = async () => ((await replica.look())["/readyz"] === "200 ok\n" ? 1 : 0);
+    await reach(1, ready, `/readyz of ${replica.name}`);
     await replica.stop();
+    world.figures.count("SIGTERM");
   }
   await world.expectSound();
   await expectMirrored(postgres.pool, api.toBeStored);
@@ -113,14 +114,14 @@ async function compare(world: World): Promise<void> {
 /** In the order of `seq`, each once, and none left out. */
 async function expectSeenOnce(consumer: Consumer, { pool }: ChaosPostgres): Promise<void> {
   const { rows: stored } = await pool.query<Row>("select seq, id from workos.events order by seq");
-  const isDone = async () => ((await consumer.seen()).length >= stored.length ? true : undefined);
-  const waited = await until(isDone, "them", { everyMs: 100 }).catch(() => "in vain");
+  const count = async () => (await consumer.seen()).length;
+  const waited = await reach(stored.length, count, "events seen").catch(messageOf);
   const seen = await consumer.seen();
   const place = stored.findIndex(({ id }, at) => seen[at] !== id);
   if (place === -1 && seen.length === stored.length) return;
   const around = { stored: stored.slice(place - 2, place + 3), seen: seen.slice(place - 2, place + 3) };
   throw new Violation(
-    `the consumer ${consumer.name} saw ${seen.length} of ${stored.length} events (${waited}), and not what is stored ` +
+    `the consumer ${consumer.name} saw ${seen.length} of ${stored.length} events (${waited ?? "after all"}), and not what is stored ` +
       `from place ${place} on: ${JSON.stringify(around)}; ${JSON.stringify(consumer)}`,
   );
 }
@@ -128,6 +129,10 @@ async function expectSeenOnce(consumer: Consumer, { pool }: ChaosPostgres): Prom
 interface Row {
   seq: string;
   id: string;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function seconds(since: number): number {

@@ -14,7 +14,7 @@ const BACK_WITHIN_MS = 60_000;
  * A PostgreSQL of its own, with fsync and synchronous_commit as they are by default, that is killed and started again
  * on the same port.
  */
-export class ChaosPostgres {
+export class ChaosPostgres implements AsyncDisposable {
   readonly port: number;
   readonly #folder: string;
   #server: EmbeddedPostgres;
@@ -108,6 +108,10 @@ export class ChaosPostgres {
     const elsewhere = await readlink(join(this.#folder, "postgres")).catch(() => undefined);
     if (elsewhere !== undefined) await rm(dirname(elsewhere), { recursive: true, force: true });
     await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
   }
 
   async #sessions(): Promise<number[]> {
