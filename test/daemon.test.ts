@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -195,8 +195,14 @@ test("takes up a rotated key without a restart", async () => {
   await writeFile(file, `${bench.api.apiKey}\n`);
   const mirror = bench.run({ WORKOS_API_KEY: "", WORKOS_API_KEY_FILE: file });
   await mirror.says("caught up");
+  // A poll between the two changes would be refused, and the next one is a minute away: none gets an answer meanwhile.
+  bench.api.fail(faults.serverError(503), { times: Number.POSITIVE_INFINITY });
   bench.api.options.apiKey = "sk_test_rotated";
-  await writeFile(file, "sk_test_rotated\n");
+  await writeFile(`${file}.new`, "sk_test_rotated\n");
+  await rename(`${file}.new`, file);
+  const asked = bench.api.requests.length;
+  await until(async () => bench.api.requests[asked], "a request that was sent before or after, but answered now");
+  bench.api.clearFaults();
   bench.api.emit(5);
   await bench.storedAll();
   expect(mirror.stdout).not.toContain("sk_test_rotated");
