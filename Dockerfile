@@ -28,7 +28,7 @@ FROM node:24-bookworm-slim
 ENV NODE_ENV=production \
     NODE_OPTIONS="--max-old-space-size=128 --max-semi-space-size=8"
 WORKDIR /app
-COPY package.json LICENSE *NOTICES.txt ./
+COPY package.json LICENSE THIRD-PARTY-NOTICES.txt ./
 COPY migrations migrations
 COPY --from=build /build/dist dist
 RUN ln -s /app/dist/main.js /usr/local/bin/workos-events-mirror
