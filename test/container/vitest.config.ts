@@ -8,7 +8,7 @@ export default mergeConfig(
     test: {
       include: ["test/container/**/*.test.ts"],
       globalSetup: "test/container/setup.ts",
-      testTimeout: 120_000,
+      testTimeout: 240_000,
       hookTimeout: 300_000,
     },
   }),
