@@ -3,6 +3,8 @@
 #   docker build --build-arg VERSION=1.2.3 --build-arg REVISION="$(git rev-parse HEAD)" --tag workos-events-mirror .
 
 FROM node:24-bookworm-slim AS build
+# the bundle holds packages of this stage: the SBOM names them
+ARG BUILDKIT_SBOM_SCAN_STAGE=true
 WORKDIR /build
 COPY package.json package-lock.json .npmrc ./
 # no scripts: nothing that is bundled needs one

@@ -4,8 +4,8 @@ import { text } from "node:stream/consumers";
 // Docker's HEALTHCHECK, a program of its own: it starts every few seconds, so it loads nothing of the mirror. Healthy is
 // what says on /livez that its loop turns, and what was told to serve no HTTP.
 
-/** Less than Docker's own limit, after which nothing would be said. */
-const ANSWER_WITHIN_MS = 4_000;
+/** Less than Docker's own limit, after which nothing would be said; this program has to start, too. */
+const ANSWER_WITHIN_MS = 3_000;
 
 const port = process.env.HTTP_PORT?.trim() || "8080";
 if (port === "off") end(0, "HTTP_PORT is off: there is nobody to ask");

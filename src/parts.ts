@@ -77,11 +77,12 @@ async function readKeyFile(file: string): Promise<string> {
   const content = await readFile(file, "utf8").catch((error: unknown) => {
     throw keyTrouble(`WORKOS_API_KEY_FILE can't be read: ${messageOf(error)}`);
   });
+  if (content.trim() === "") throw keyTrouble("WORKOS_API_KEY_FILE is empty", "passing"); // just being replaced, maybe
   const problem = checkKey(content.trim());
   if (problem !== undefined) throw keyTrouble(`WORKOS_API_KEY_FILE ${problem}`);
   return content.trim();
 }
 
-function keyTrouble(message: string): Trouble {
-  return new Trouble(message, { kind: "refused", code: "key_unreadable", hint: "put the API key into that file" });
+function keyTrouble(message: string, kind: "passing" | "refused" = "refused"): Trouble {
+  return new Trouble(message, { kind, code: "key_unreadable", hint: "put the API key into that file" });
 }

@@ -59,7 +59,7 @@ test("is not well when the process takes the question and never answers, or brea
   const ports = [silent, broken].map((server) => (server.address() as AddressInfo).port);
   const answers = await Promise.all(ports.map((port) => healthcheck({ HTTP_PORT: String(port) })));
   expect(answers).toEqual([
-    [1, `no answer from 127.0.0.1:${ports[0]} within 4 s\n`],
+    [1, `no answer from 127.0.0.1:${ports[0]} within 3 s\n`],
     [1, "aborted\n"],
   ]);
   for (const server of [silent, broken]) server.close().closeAllConnections();

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
 import { expect, test } from "vitest";
-import type { Step } from "../src/mirror.ts";
+import type { Step } from "../src/step.ts";
 import { Trouble } from "../src/trouble.ts";
 import { freePort } from "./support/free-port.ts";
 import { DAY, MirrorBench } from "./support/mirror-bench.ts";
