@@ -57,7 +57,12 @@ export async function idle(bench: Bench): Promise<Section> {
         target: { atMost: 1.1 },
         note: "by pg_stat_database; the server's own, such as autovacuum's, count as well",
       },
-      { name: "WAL written", unit: "bytes", values: [after.wal - before.wal], target: { atMost: 0 } },
+      {
+        name: "WAL written by its connections",
+        unit: "bytes",
+        values: [after.wal - before.wal],
+        target: { atMost: 0 },
+      },
       { name: "memory", unit: "MB", values: [after.resident] },
       { name: "memory, growth", unit: "MB", values: [after.resident - before.resident], target: { atMost: 1 } },
     ],
@@ -68,7 +73,11 @@ async function lookAt(client: pg.Client, pid: number, database: string): Promise
   const { rows } = await client.query<{ transactions: number; wal: number }>(
     `select
        (select (xact_commit + xact_rollback)::float8 from pg_stat_database where datname = $1) as transactions,
-       (pg_current_wal_lsn() - '0/0')::float8 as wal`,
+       (
+         select coalesce(sum(wal.wal_bytes), 0)::float8
+         from pg_stat_activity, pg_stat_get_backend_wal(pid) as wal
+         where datname = $1
+       ) as wal`,
     [database],
   );
   const { transactions = Number.NaN, wal = Number.NaN } = rows[0] ?? {};

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { BenchApi } from "../api/api.ts";
 import type { Bench } from "../bench.ts";
-import type { Figure, Section } from "../tools/figures.ts";
+import { type Figure, median, type Section } from "../tools/figures.ts";
 import { BenchMirror, migrate } from "../tools/mirror.ts";
 import { countEvents, psql } from "../tools/postgres.ts";
 import { cpuSecondsOfEndedChildren } from "../tools/usage.ts";
@@ -58,20 +58,25 @@ function titleOf(rounds: number): string {
 interface Result {
   /** Events per second. */
   rate: number;
-  /** Processor time of the program and of the database for an event; it says more than the rate when others are busy. */
-  cpuMicros: number;
+  /** Processor time for an event; it says more than the rate when others are busy. */
+  programMicros: number;
+  databaseMicros: number;
 }
 
 async function measure(bench: Bench, run: Run): Promise<Result> {
   await using database = await bench.postgres.createDatabase();
   await migrate(bench.postgres.folder, database.url);
-  const cpu = async () => cpuSecondsOfEndedChildren() + (await bench.postgres.cpuSeconds());
+  const cpu = async () => ({ program: cpuSecondsOfEndedChildren(), database: await bench.postgres.cpuSeconds() });
   const before = await cpu();
   const seconds = await run(database.url);
-  const cpuMicros = (1e6 * ((await cpu()) - before)) / events;
+  const after = await cpu();
   const stored = await countEvents(database.url);
   if (stored !== events) throw new Error(`${stored} of ${events} events were stored`);
-  return { rate: events / seconds, cpuMicros };
+  return {
+    rate: events / seconds,
+    programMicros: (1e6 * (after.program - before.program)) / events,
+    databaseMicros: (1e6 * (after.database - before.database)) / events,
+  };
 }
 
 function environmentOf(api: BenchApi, url: string): Record<string, string> {
@@ -114,10 +119,18 @@ function figuresOf(results: ReadonlyMap<string, readonly Result[]>): Figure[] {
     { name: "sync : one insert per page", unit: "x", values: ratio("sync", byPage), target: { atLeast: 1.5 } },
     { name: "sync : \\copy", unit: "%", values: ratio("sync", copy, 100), target: { atLeast: 35 } },
     { name: "write path alone : \\copy", unit: "%", values: ratio(alone, copy, 100), target: { atLeast: 50 } },
-    ...names.map((name) => ({
-      name: `${name}, processor`,
-      unit: "µs per event",
-      values: (results.get(name) ?? []).map(({ cpuMicros }) => cpuMicros),
-    })),
+    ...names.map((name) => processorOf(name, results.get(name) ?? [])),
   ];
+}
+
+function processorOf(name: string, results: readonly Result[]): Figure {
+  const program = median(results.map(({ programMicros }) => programMicros));
+  const database = median(results.map(({ databaseMicros }) => databaseMicros));
+  const reading = name === alone ? ", reading the pages into memory included" : "";
+  return {
+    name: `${name}, processor`,
+    unit: "µs per event",
+    values: results.map(({ programMicros, databaseMicros }) => programMicros + databaseMicros),
+    note: `program ${program.toFixed(0)}${reading}; database ${database.toFixed(0)}`,
+  };
 }
