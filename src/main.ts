@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { setFlagsFromString } from "node:v8";
 import type { Logger } from "pino";
 import { parseCommandLine, type Verb } from "./cli.ts";
 import { type Config, ConfigError, parseConfig } from "./config.ts";
@@ -19,6 +20,10 @@ const EXIT_USAGE = 2;
 const SAME_SIGNAL_MS = 200;
 /** After this, stopping no longer waits for a transaction: what is not committed will be read again. */
 const STOP_WITHIN_MS = 4_000;
+
+// Pages come and go: a heap that is let grow keeps several times what is in use (374 MB instead of 165 after 150,000
+// events without a limit), and reads no faster for it.
+for (const flag of ["--semi-space-growth-factor=1", "--heap-growing-percent=20"]) setFlagsFromString(flag);
 
 // who reads the output may leave early: `… --help | head`
 process.stdout.on("error", () => process.exit());

@@ -1,3 +1,4 @@
+import { getHeapStatistics } from "node:v8";
 import type { EventPage, FetchPage, PageRequest } from "../event.ts";
 import { addMs, type Instant, instantOf, laterOf } from "../instant.ts";
 import { Trouble } from "../trouble.ts";
@@ -23,8 +24,8 @@ export interface ClientOptions {
 
 /** An answer may not be larger than this, or memory would not be bounded; it is asked for again with a smaller limit. */
 const LARGEST_PAGE_BYTES = 8 * 1024 * 1024;
-/** A single event may be: jsonb's own limit is close to this. */
-const LARGEST_EVENT_BYTES = 256 * 1024 * 1024;
+/** A single event may be, as far as memory reaches; jsonb's own limit is close to the first of these. */
+const LARGEST_EVENT_BYTES = Math.min(256 * 1024 * 1024, getHeapStatistics().heap_size_limit / 8);
 /** How far ahead of both clocks, the API's and ours, an event may be: clocks differ. */
 const EARLY_MS = 2 * 3_600_000;
 const DECADES_MS = 1e12;
@@ -194,6 +195,6 @@ function troubleOfHugeEvent(error: TooLarge): Trouble {
   return new Trouble(`GET /events: one event alone is larger than ${error.bytes} bytes`, {
     kind: "refused",
     code: "event_too_large",
-    hint: "tell the maintainers; Postgres could not hold it as jsonb either",
+    hint: "give the process more memory (NODE_OPTIONS=--max-old-space-size); beyond 256 MiB Postgres could not hold it",
   });
 }
