@@ -91,7 +91,7 @@ export class ComposeProject implements AsyncDisposable {
 
   says(service: string, beginning: string): Promise<LogLine> {
     const look = async () => (await this.log(service)).find(({ msg }) => msg.startsWith(beginning));
-    return until(look, `${service} to say "${beginning}…"`, { withinMs: 60_000, everyMs: 100 });
+    return until(look, `${service} to say "${beginning}…"`, 60_000);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

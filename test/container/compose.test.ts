@@ -44,7 +44,7 @@ const stored = (pool: pg.Pool, atLeast: number) => {
     const counted = await pool.query("select count(*) from workos.events").catch(() => undefined);
     return Number(counted?.rows[0]?.count) >= atLeast ? true : undefined;
   };
-  return until(look, `${atLeast} events`, { withinMs: 60_000 });
+  return until(look, `${atLeast} events`, 60_000);
 };
 
 /** Another time after a restart would tell that all was lost, and mirrored anew. */

@@ -22,9 +22,7 @@ const countOf = async ({ pool }: TestDatabase): Promise<number> =>
   Number((await pool.query("select count(*) from workos.events")).rows[0]?.count);
 
 const stored = (database: TestDatabase, atLeast: number) =>
-  until(async () => ((await countOf(database)) >= atLeast ? true : undefined), `${atLeast} events`, {
-    withinMs: 60_000,
-  });
+  until(async () => ((await countOf(database)) >= atLeast ? true : undefined), `${atLeast} events`, 60_000);
 
 test("mirrors what the API has and what comes, and says which version it is", async ({ engine: _ }) => {
   await using database = await createTestDatabase();

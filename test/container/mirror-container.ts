@@ -107,7 +107,7 @@ export class MirrorContainer implements AsyncDisposable {
     return until(
       async () => (await this.log()).find(({ msg }) => msg.startsWith(beginning)),
       `the line "${beginning}…"`,
-      { withinMs: 60_000, everyMs: 100 },
+      60_000,
     );
   }
 
@@ -146,7 +146,7 @@ export class MirrorContainer implements AsyncDisposable {
       const { Health } = (await this.inspect()).State;
       return Health?.Status === status ? (Health.Log.at(-1)?.Output ?? "") : undefined;
     };
-    return until(look, `the container to be ${status}`, { withinMs: 60_000, everyMs: 100 });
+    return until(look, `the container to be ${status}`, 60_000);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
