@@ -11,6 +11,7 @@ import { type Context, createParts } from "./parts.ts";
 import { poll, type Rest } from "./poll.ts";
 import { Leader, lockName } from "./postgres/leader.ts";
 import { applyMigrations } from "./postgres/migrate.ts";
+import { tellingGrants } from "./postgres/privileges.ts";
 import { Status } from "./status.ts";
 import type { Step } from "./step.ts";
 import { messageOf, Trouble } from "./trouble.ts";
@@ -65,7 +66,7 @@ export async function runDaemon(config: Config, context: DaemonContext, once: bo
           mirror.reset();
           return { rest: true, restMs: Math.min(config.pollIntervalMs, STANDBY_MS) };
         }
-        const step = await mirror.step(stop);
+        const step = await tellingGrants(parts.pool, () => mirror.step(stop));
         return { rest: step.rest, step };
       },
       intervalMs: config.pollIntervalMs,

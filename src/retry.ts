@@ -4,7 +4,7 @@ import { messageOf, Trouble } from "./trouble.ts";
 
 const SHORTEST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 60_000;
-/** A refusal needs a person, not speed. */
+/** A refusal needs a person, not speed; unless it says that looking again sooner costs nothing. */
 const REFUSED_WAIT_MS = 60_000;
 
 export interface Failure {
@@ -17,7 +17,7 @@ export interface Failure {
 
 export interface RetryOptions {
   signal: AbortSignal;
-  /** Whether a refusal is asked again once a minute, or thrown. */
+  /** Whether a refusal is asked again, once a minute if it does not say otherwise, or thrown. */
   refused: "ask again" | "throw";
   onFailure: (failure: Failure) => void;
 }
@@ -46,7 +46,7 @@ export function withRetry<T>(work: () => Promise<T>, { signal, refused, onFailur
  * return in step; never before the API asked for.
  */
 function waitAfter(trouble: Trouble, failures: number): number {
-  if (trouble.kind === "refused") return REFUSED_WAIT_MS;
+  if (trouble.kind === "refused") return trouble.retryAfterMs || REFUSED_WAIT_MS;
   const ceiling = Math.min(LONGEST_WAIT_MS, SHORTEST_WAIT_MS * 2 ** Math.min(failures, 10));
   const jittered = SHORTEST_WAIT_MS + Math.random() * (ceiling - SHORTEST_WAIT_MS);
   return Math.max(jittered, trouble.retryAfterMs);

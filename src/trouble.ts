@@ -13,7 +13,7 @@ export interface TroubleDetails {
   code: string;
   /** What the operator can do, as a sentence. */
   hint?: string;
-  /** The API asked not to be called again before this many milliseconds have passed. */
+  /** The API asked not to be called again before this many milliseconds have passed; a refusal is then asked again. */
   retryAfterMs?: number;
   /** HTTP status of the answer, when there was one. */
   status?: number;

@@ -9,7 +9,8 @@ import { fieldsOf, logNews } from "./journal.ts";
 import { type Context, createParts } from "./parts.ts";
 import { poll } from "./poll.ts";
 import { applyMigrations, readMigrationState } from "./postgres/migrate.ts";
-import { type Report, readReport, readServerVersion, requirePrivileges } from "./postgres/report.ts";
+import { requirePrivileges, tellingGrants } from "./postgres/privileges.ts";
+import { type Report, readReport, readServerVersion } from "./postgres/report.ts";
 import { Trouble } from "./trouble.ts";
 
 export interface VerbContext extends Context {
@@ -71,7 +72,7 @@ async function runBackfill(
       step: async (stop) => {
         if (!migrated) await applyMigrations(parts.pool, context.migrationsFolder);
         migrated = true;
-        return backfill.step(stop);
+        return tellingGrants(parts.pool, () => backfill.step(stop));
       },
       intervalMs: 0,
       once: true,

@@ -88,9 +88,10 @@ test("goes on for ever while trouble is passing, and tells each failure with the
   expect(failures).toEqual(errors.map((_, index) => ({ trouble: passing, failures: index + 1, waitMs: 1000 })));
 });
 
-test("asks again once a minute after a refusal, or throws it when told so", async () => {
-  const refused = trouble("refused", 5_000);
+test("asks again once a minute after a refusal if it does not say otherwise, or throws it when told so", async () => {
+  const refused = trouble("refused");
   expect(await waitsWithChance(0.9, [refused, refused, refused])).toEqual([60, 60, 60]);
+  expect(await waitsWithChance(0.9, [trouble("refused", 5_000)])).toEqual([5]); // one that says when to look again
 
   const { attempts, failures, outcome } = run([refused]);
   await expect(outcome).rejects.toBe(refused);

@@ -33,6 +33,8 @@ export function isDataRefused(error: unknown): boolean {
   return state !== undefined && (state.startsWith("22") || state === "54000" || state === "54001");
 }
 
+const SOON_MS = 5_000;
+
 /** Turns what pg or drizzle throws into a Trouble. A Trouble stays what it is. */
 export function troubleOfPostgres(error: unknown): Trouble {
   if (error instanceof Trouble) return error;
@@ -44,8 +46,14 @@ export function troubleOfPostgres(error: unknown): Trouble {
     kind: hint === undefined ? "passing" : "refused",
     code: hint === undefined ? "postgres_failing" : "postgres_refused",
     hint: hint ?? "retried by itself; if it lasts, check the server's own log and that it can be reached from here",
+    // what is put right in the server heals soon; a password is not tried more often than need be
+    ...(hint === undefined || state === undefined || state.startsWith("28") ? {} : { retryAfterMs: SOON_MS }),
     cause: rootOf(error),
   });
+}
+
+export function isPermissionDenied(error: unknown): boolean {
+  return sqlState(error) === "42501";
 }
 
 /** What to do against what refuses a connection without a word of the server's own. */

@@ -4,7 +4,8 @@ import { migrate } from "drizzle-orm/node-postgres/migrator";
 import type pg from "pg";
 import { messageOf, Trouble } from "../trouble.ts";
 import { type Database, withConnection, withPatientConnection } from "./connect.ts";
-import { troubleOfPostgres } from "./errors.ts";
+import { isPermissionDenied, troubleOfPostgres } from "./errors.ts";
+import { tellingGrants, withMigrationGrants } from "./privileges.ts";
 
 const CONFIG = { migrationsSchema: "workos", migrationsTable: "__drizzle_migrations" };
 
@@ -24,17 +25,22 @@ export interface MigrationState {
  * fatal Trouble: going on with another schema would lose events.
  */
 export async function applyMigrations(pool: pg.Pool, folder: string): Promise<number> {
-  if ((await readMigrationState(pool, folder)).pending === 0) return 0;
-  return withPatientConnection(pool, async (database) => {
+  const { pending } = await tellingGrants(pool, () => readMigrationState(pool, folder));
+  if (pending === 0) return 0;
+  const applied = withPatientConnection(pool, async (database) => {
     // a lock of the transaction, since one of the session would stay behind in a pooler
     await database.execute(sql`begin isolation level read committed`);
+    await database.execute(sql`set local statement_timeout = 0`);
     await database.execute(sql`select pg_advisory_xact_lock(${MIGRATION_LOCK}::bigint)`);
-    const { pending } = await readState(database, folder);
+    const missing = (await readState(database, folder)).pending;
     // drizzle begins a transaction, too, which is this one, and commits it
     await migrate(database, { migrationsFolder: folder, ...CONFIG }).catch((error: unknown) => {
       throw migrationTrouble(error); // which closes the connection, and so rolls back
     });
-    return pending;
+    return missing;
+  });
+  return applied.catch(async (error: unknown) => {
+    throw error instanceof Trouble && isPermissionDenied(error) ? await withMigrationGrants(pool, error) : error;
   });
 }
 
@@ -67,16 +73,18 @@ async function newestApplied(database: Database): Promise<number> {
   return Number(newest.rows[0]?.newest ?? -1);
 }
 
-/** A server that goes away or is short of something is passing, a deadlock too; what it says against the SQL is not. */
+/**
+ * A server that goes away or is short of something is passing, a deadlock too; a missing privilege and a server that
+ * only reads are refused. What it says against the SQL itself is fatal.
+ */
 function migrationTrouble(error: unknown): Trouble {
   const trouble = troubleOfPostgres(error);
-  const answered = /SQLSTATE (?!08|40|53|55P03|57P)/.test(trouble.message);
+  const answered = /SQLSTATE (?!08|40|53|55P03|57|42501|25006)/.test(trouble.message);
   if (!answered) return trouble;
   return new Trouble(`a migration failed and was rolled back: ${messageOf(trouble)}`, {
     kind: "fatal",
     code: "migration_failed",
-    hint:
-      (trouble.kind === "refused" && trouble.hint) || "see the reason; nothing was changed, and nothing was mirrored",
+    hint: "see the reason; nothing was changed, and nothing was mirrored",
     cause: error,
   });
 }

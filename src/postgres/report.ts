@@ -1,7 +1,7 @@
 import { sql } from "drizzle-orm";
 import type pg from "pg";
 import { Trouble } from "../trouble.ts";
-import { type Database, withConnection } from "./connect.ts";
+import { withConnection } from "./connect.ts";
 
 /** Instants are ISO 8601 in UTC. */
 export interface Report {
@@ -62,39 +62,4 @@ export function readServerVersion(pool: pg.Pool): Promise<string> {
     const hint = "use PostgreSQL 14 or newer";
     throw new Trouble(`PostgreSQL ${version} is too old`, { kind: "refused", code: "postgres_too_old", hint });
   });
-}
-
-const NEEDED = {
-  __drizzle_migrations: "select",
-  events: "select, insert, update",
-  cursors: "select, insert, update",
-  quarantined_events: "select, insert",
-  gaps: "select, insert",
-} as const;
-
-/** Throws with the GRANTs that are missing for mirroring. */
-export function requirePrivileges(pool: pg.Pool): Promise<void> {
-  return withConnection(pool, async (database) => {
-    const grants: string[] = [];
-    const result = await database.execute<{ role: string; usage: boolean }>(
-      sql`select quote_ident(current_user) as role, has_schema_privilege('workos', 'usage') as usage`,
-    );
-    const { role = "the role", usage = false } = result.rows[0] ?? {};
-    if (!usage) grants.push(`grant usage on schema workos to ${role};`);
-    for (const [table, privileges] of Object.entries(NEEDED)) {
-      // Without USAGE Postgres does not even say what is held on a table.
-      if (usage && (await holds(database, table, privileges))) continue;
-      grants.push(`grant ${privileges} on workos.${table} to ${role};`);
-    }
-    if (grants.length === 0) return;
-    const hint = `run as the owner of the schema: ${grants.join(" ")}`;
-    throw new Trouble("the role may not do all that mirroring takes", { kind: "refused", code: "privileges", hint });
-  });
-}
-
-async function holds(database: Database, table: string, privileges: string): Promise<boolean> {
-  const result = await database.execute<{ held: boolean }>(sql`
-    select bool_and(has_table_privilege(${`workos.${table}`}, privilege)) as held
-    from unnest(string_to_array(${privileges}, ', ')) as privilege`);
-  return result.rows[0]?.held ?? false;
 }

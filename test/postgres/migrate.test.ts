@@ -83,12 +83,10 @@ test("a role that may not create anything has nothing to do in a migrated databa
     await using copy = await copyMigrations();
     await addMigration(copy.path, ["create table workos.next (id int)"]);
     await expect(applyMigrations(pool, copy.path)).rejects.toMatchObject({
-      kind: "fatal",
-      code: "migration_failed",
-      message: expect.stringMatching(
-        /^a migration failed and was rolled back: Postgres: permission denied for .*42501/,
-      ),
-      hint: expect.stringContaining("let a role that owns the schema workos run `migrate`"),
+      kind: "refused",
+      code: "postgres_refused",
+      message: expect.stringMatching(/^Postgres: permission denied for .*42501/),
+      hint: expect.stringMatching(/^run `workos-events-mirror migrate` as \S+, who owns the schema workos$/),
     });
   } finally {
     await pool.end();

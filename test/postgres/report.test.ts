@@ -4,7 +4,8 @@ import { expect, test } from "vitest";
 import type { EventPage, Gap, MirroredEvent } from "../../src/event.ts";
 import { createPool } from "../../src/postgres/connect.ts";
 import { applyMigrations, readMigrationState } from "../../src/postgres/migrate.ts";
-import { readReport, readServerVersion, requirePrivileges } from "../../src/postgres/report.ts";
+import { requirePrivileges } from "../../src/postgres/privileges.ts";
+import { readReport, readServerVersion } from "../../src/postgres/report.ts";
 import { createStore } from "../../src/postgres/store.ts";
 import { readPosition, savePage } from "../support/saving.ts";
 import { createTestDatabase, type TestDatabase } from "../support/test-database.ts";
@@ -56,7 +57,7 @@ test("names every GRANT that is missing, and a role that got just those can mirr
     `grant usage on schema workos to ${role.name};`,
     `grant select on workos.__drizzle_migrations to ${role.name};`,
     `grant select, insert, update on workos.events to ${role.name};`,
-    `grant select, insert, update on workos.cursors to ${role.name};`,
+    `grant select, insert, update, delete on workos.cursors to ${role.name};`,
     `grant select, insert on workos.quarantined_events to ${role.name};`,
     `grant select, insert on workos.gaps to ${role.name};`,
   ];
@@ -103,7 +104,7 @@ test("each GRANT is needed", async () => {
   const tables = {
     __drizzle_migrations: ["select"],
     events: ["select", "insert", "update"],
-    cursors: ["select", "insert", "update"],
+    cursors: ["select", "insert", "update", "delete"],
     quarantined_events: ["select", "insert"],
     gaps: ["select", "insert"],
   };

@@ -1,8 +1,10 @@
-import { chmod, chown, mkdtemp, readFile, readlink, rm, stat, writeFile } from "node:fs/promises";
+import { spawnSync } from "node:child_process";
+import { chmod, chown, mkdir, mkdtemp, readFile, readlink, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import pg from "pg";
 import { type EmbeddedPostgres, startEmbeddedPostgres } from "./embedded-postgres.ts";
+import type { TestDatabase } from "./test-database.ts";
 import { until } from "./wait.ts";
 
 /** A server for one test alone: to be configured, killed and started again. Its address stays the same. */
@@ -12,6 +14,7 @@ export class OwnPostgres implements AsyncDisposable {
   readonly #dataDir: string;
   readonly #settings: Record<string, string>;
   #server: EmbeddedPostgres;
+  #mounted: string | undefined;
 
   static async start(settings: Record<string, string> = {}): Promise<OwnPostgres> {
     const folder = await mkdtemp(join(tmpdir(), "mirror-own-"));
@@ -55,6 +58,39 @@ export class OwnPostgres implements AsyncDisposable {
     } finally {
       await client.end();
     }
+  }
+
+  /** A database for a bench; it goes with the server. */
+  database(name = "postgres"): TestDatabase {
+    const url = Object.assign(new URL(this.url), { pathname: name }).href;
+    const pool = new pg.Pool({ connectionString: url });
+    pool.on("error", () => undefined);
+    const drop = () => pool.end();
+    return { url, pool, drop, [Symbol.asyncDispose]: drop };
+  }
+
+  /** Another server with the same data, which is stopped for a moment to be copied. */
+  async copy(): Promise<OwnPostgres> {
+    const folder = await mkdtemp(join(tmpdir(), "mirror-own-"));
+    await chmod(folder, 0o777);
+    await this.stop();
+    spawnSync("cp", ["-a", this.#dataDir, `${folder}/`]);
+    await this.startAgain();
+    const settings = { ...this.#settings, unix_socket_directories: folder };
+    const server = await startEmbeddedPostgres({ dataDir: join(folder, "postgres"), fsync: false, settings });
+    return new OwnPostgres(folder, server, settings);
+  }
+
+  /** A folder on a disk of its own that is soon full; or why there can be none. It takes a right to mount. */
+  async smallDisk(megabytes: number): Promise<{ path: string } | { refusal: string }> {
+    const path = join(this.folder, "small");
+    await mkdir(path);
+    const { uid, gid } = await stat(`${this.#dataDir}/`);
+    const options = `size=${megabytes}m,uid=${uid},gid=${gid},mode=0700`;
+    const mount = spawnSync("mount", ["-t", "tmpfs", "-o", options, "tmpfs", path], { encoding: "utf8" });
+    if (mount.status !== 0) return { refusal: mount.error?.message ?? mount.stderr.trim() };
+    this.#mounted = path;
+    return { path };
   }
 
   /** Puts a file into the data directory, for the server's eyes alone. */
@@ -110,6 +146,7 @@ export class OwnPostgres implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#server.stop("immediate");
+    if (this.#mounted !== undefined) spawnSync("umount", [this.#mounted]);
     const elsewhere = await readlink(this.#dataDir).catch(() => undefined);
     if (elsewhere !== undefined) await rm(dirname(elsewhere), { recursive: true, force: true });
     await rm(this.folder, { recursive: true, force: true });
