@@ -1,4 +1,3 @@
-import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
 import { expect, test } from "vitest";
@@ -11,7 +10,7 @@ import { expectMirrored } from "./support/mirrored.ts";
 import { type Fault, faults, type SimulatedApi, startSimulatedApi } from "./support/simulated-api.ts";
 import { generateEvents } from "./support/simulated-events.ts";
 import { createTestDatabase } from "./support/test-database.ts";
-import { type CertificateKind, startTlsFront } from "./support/tls-front.ts";
+import { type CertificateKind, canMakeCertificates, startTlsFront } from "./support/tls-front.ts";
 
 // The API in trouble for as long as one likes: hours are many failures in a row, and what they must not do is the same.
 
@@ -56,9 +55,9 @@ test.each(["http", "https"])(
   },
 );
 
-const withOpenssl = test.skipIf(spawnSync("openssl", ["version"]).status !== 0);
+const ifCertificates = test.skipIf(!canMakeCertificates);
 
-withOpenssl.each<[CertificateKind, string]>([
+ifCertificates.each<[CertificateKind, string]>([
   ["expired", "certificate has expired"],
   ["of another host", "does not match certificate's altnames"],
   ["of an unknown authority", "unable to verify the first certificate"],

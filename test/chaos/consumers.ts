@@ -33,7 +33,7 @@ export abstract class Consumer {
 
   async stop(): Promise<void> {
     this.#isStopped = true;
-    await this.#client?.end().catch(() => undefined);
+    void this.#client?.end().catch(() => undefined); // which may wait for ever for what has ended already
     await this.#done;
   }
 

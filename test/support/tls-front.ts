@@ -1,4 +1,4 @@
-import { execFile } from "node:child_process";
+import { execFile, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { type AddressInfo, connect } from "node:net";
@@ -7,6 +7,9 @@ import { join } from "node:path";
 import { createServer, type TLSSocket } from "node:tls";
 import { promisify } from "node:util";
 
+/** Of the system, not of the registry: where it is missing, there are no certificates. */
+const program = "openssl";
+export const canMakeCertificates = spawnSync(program, ["version"]).status === 0;
 const run = promisify(execFile);
 
 /** What a certificate may be like, for a server that is asked as `localhost`. */
@@ -70,7 +73,7 @@ class CertificateMaker {
 
   async makeAuthority(name: string): Promise<void> {
     const files = ["-keyout", this.#path(`${name}.key`), "-out", this.#path(`${name}.pem`)];
-    await run("openssl", ["req", "-x509", ...newKey, ...files, "-subj", `/CN=Test ${name}`, "-days", "2"]);
+    await run(program, ["req", "-x509", ...newKey, ...files, "-subj", `/CN=Test ${name}`, "-days", "2"]);
   }
 
   async make(kind: CertificateKind): Promise<{ key: Buffer; cert: Buffer }> {
@@ -79,11 +82,11 @@ class CertificateMaker {
     if (key === undefined || request === undefined || cert === undefined) throw new Error("three names");
     const host = kind === "of another host" ? "elsewhere.example" : "localhost";
     const subject = ["-subj", `/CN=${host}`, "-addext", `subjectAltName=DNS:${host}`];
-    await run("openssl", ["req", ...newKey, "-keyout", key, "-out", request, ...subject]);
+    await run(program, ["req", ...newKey, "-keyout", key, "-out", request, ...subject]);
     const signer = this.#path(kind === "of an unknown authority" ? "stranger" : "authority");
     const signing = ["-CA", `${signer}.pem`, "-CAkey", `${signer}.key`, "-CAcreateserial", "-copy_extensions", "copy"];
     const days = kind === "expired" ? "-1" : "1";
-    await run("openssl", ["x509", "-req", "-in", request, ...signing, "-days", days, "-out", cert]);
+    await run(program, ["x509", "-req", "-in", request, ...signing, "-days", days, "-out", cert]);
     return { key: await readFile(key), cert: await readFile(cert) };
   }
 
