@@ -108,9 +108,13 @@ export class Mirror {
     const until = pass.storedHead?.at;
     if (sweep === undefined || until === undefined || performance.now() < this.#sweepDueAt) return;
     const from = addMs(earlierOf(this.#sweptUpTo ?? until, now), -sweep.windowMs);
-    this.#sweepDueAt = performance.now() + sweep.intervalMs;
-    this.#sweptUpTo = until;
     if (from < until) pass.sweep(from, until);
+  }
+
+  /** One that was broken off is not done: it is made again. */
+  #swept(upTo: Instant): void {
+    this.#sweepDueAt = performance.now() + (this.#parts.sweep?.intervalMs ?? 0);
+    this.#sweptUpTo = upTo;
   }
 
   async #cut(pass: Pass): Promise<void> {
@@ -178,6 +182,7 @@ export class Mirror {
     };
     if (!isHeadOver || reading.others.length > 0) return { ...step, rest: false };
     this.reset();
+    if (pass.sweeps !== undefined) this.#swept(pass.sweeps);
     if (pass.progress(this.#clock.now()) !== undefined) await this.#parts.store.forgetHistory(pass.key);
     // while the others were read, the head was left alone for a while
     return { ...step, rest: !pass.hadOthers };

@@ -29,6 +29,8 @@ export class Pass {
   headReached = false;
   /** There is or was something to read beside the head. */
   hadOthers = false;
+  /** Up to here, the recent past is read once more. */
+  sweeps: Instant | undefined;
   readonly #walking: Omit<WalkOptions, "from" | "until">;
   readonly #tracks = new Map<Slice, Track>();
   #head: Slice;
@@ -58,6 +60,7 @@ export class Pass {
   /** Reads a range once more, beside the rest. */
   sweep(from: Instant, until: Instant): void {
     this.hadOthers = true;
+    this.sweeps = until;
     this.#add("sweep", { at: from }, until);
   }
 

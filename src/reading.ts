@@ -44,7 +44,6 @@ export class Reading {
   readonly slices: Slice[] = [];
   readonly #options: ReadingOptions;
   readonly #stop = new AbortController();
-  readonly #signal: AbortSignal;
   #failure: Taken["failure"];
   /** Nothing is asked for between a failure and the next call of `next`. */
   #isPaused = false;
@@ -59,8 +58,12 @@ export class Reading {
 
   constructor(options: ReadingOptions) {
     this.#options = options;
-    this.#signal = AbortSignal.any([options.signal, this.#stop.signal]);
+    if (options.signal.aborted) this.#abort();
+    options.signal.addEventListener("abort", this.#abort, { once: true });
   }
+
+  /** With the reason that was given to whoever began this. */
+  readonly #abort = () => this.#stop.abort(this.#options.signal.reason);
 
   add(slice: Slice): void {
     this.slices.push(slice);
@@ -98,6 +101,7 @@ export class Reading {
   /** Gives up everything that is being asked for. */
   stop(): void {
     clearTimeout(this.#headTimer);
+    this.#options.signal.removeEventListener("abort", this.#abort);
     this.#stop.abort(new Error("the page is not needed any more"));
   }
 
@@ -157,7 +161,7 @@ export class Reading {
 
   /** Asks for whatever may be asked for now. */
   #fill(): void {
-    if (this.#isPaused || this.#signal.aborted || this.#isBufferFull()) return;
+    if (this.#isPaused || this.#stop.signal.aborted || this.#isBufferFull()) return;
     const { head } = this;
     if (head !== undefined && mayAsk(head)) void this.#ask(head);
     for (const slice of this.others) {
@@ -178,7 +182,7 @@ export class Reading {
     const askedAt = performance.now();
     try {
       const background = slice.purpose === "head" ? undefined : { leave: this.#leave };
-      this.#look(await slice.read(this.#signal, background), askedAt);
+      this.#look(await slice.read(this.#stop.signal, background), askedAt);
     } catch (error) {
       if (!this.#isPaused) this.#failure = { slice, error };
       this.#isPaused = true;

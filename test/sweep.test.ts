@@ -68,6 +68,19 @@ test("whatever turns up within the window is found, however the sweeps happen to
   await expectMirrored(bench.database.pool, bench.api.events);
 });
 
+test("a sweep that was broken off is made again, however far away the next one is", async () => {
+  const events = generateEvents({ seed: 1, count: 300, from: NOW - 2 * DAY, to: NOW - 1000 });
+  const sweep = { intervalMs: 3_600_000, windowMs: 15 * MINUTE };
+  await using bench = await MirrorBench.setUp({ now: () => NOW, events }, { sinceDays: 10, sweep });
+  await bench.toHead(); // nothing to sweep yet: the cursor is new
+  bench.api.insertLate(NOW - 10 * MINUTE);
+  await bench.database.pool.query("alter table workos.events rename to hidden");
+  await expect(sweepOnce(bench)).rejects.toMatchObject({ code: "postgres_refused" });
+  await bench.database.pool.query("alter table workos.hidden rename to events");
+  await sweepOnce(bench);
+  await expectMirrored(bench.database.pool, bench.api.events);
+});
+
 test("after a restart, the first sweep begins before what was mirrored last", async () => {
   await using bench = await atHead({}, { intervalMs: 3_600_000, windowMs: 15 * MINUTE });
   await sweepOnce(bench);
