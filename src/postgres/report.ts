@@ -67,7 +67,7 @@ export function readServerVersion(pool: pg.Pool): Promise<string> {
 const NEEDED = {
   __drizzle_migrations: "select",
   events: "select, insert, update",
-  cursors: "select, insert, update",
+  cursors: "select, insert, update, delete",
   quarantined_events: "select, insert",
   gaps: "select, insert",
 } as const;

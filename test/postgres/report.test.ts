@@ -56,7 +56,7 @@ test("names every GRANT that is missing, and a role that got just those can mirr
     `grant usage on schema workos to ${role.name};`,
     `grant select on workos.__drizzle_migrations to ${role.name};`,
     `grant select, insert, update on workos.events to ${role.name};`,
-    `grant select, insert, update on workos.cursors to ${role.name};`,
+    `grant select, insert, update, delete on workos.cursors to ${role.name};`,
     `grant select, insert on workos.quarantined_events to ${role.name};`,
     `grant select, insert on workos.gaps to ${role.name};`,
   ];
@@ -94,6 +94,9 @@ test("names every GRANT that is missing, and a role that got just those can mirr
     moved: true,
   });
   expect(await readPosition(store, key)).toEqual(to);
+  const cursor = { rangeStart: undefined, rangeEnd: undefined, position: to, startedAt: at };
+  expect(await store.splitCursor(key, cursor, "2026-08-02T00:00:00.000000Z")).toBe(true);
+  await store.forgetHistory(key);
   expect(await readReport(role.pool)).toMatchObject({ events: 2, quarantined_events: 2, gaps: 1 });
 });
 
@@ -103,7 +106,7 @@ test("each GRANT is needed", async () => {
   const tables = {
     __drizzle_migrations: ["select"],
     events: ["select", "insert", "update"],
-    cursors: ["select", "insert", "update"],
+    cursors: ["select", "insert", "update", "delete"],
     quarantined_events: ["select", "insert"],
     gaps: ["select", "insert"],
   };
