@@ -5,11 +5,13 @@ import { check } from "./check.ts";
 import type { Verb } from "./cli.ts";
 import type { Config } from "./config.ts";
 import { runDaemon } from "./daemon.ts";
+import { instantOf } from "./instant.ts";
 import { fieldsOf, logNews } from "./journal.ts";
 import { type Context, createParts } from "./parts.ts";
 import { poll } from "./poll.ts";
 import { applyMigrations, readMigrationState } from "./postgres/migrate.ts";
-import { type Report, readReport, readServerVersion, requirePrivileges } from "./postgres/report.ts";
+import { readReport, readServerVersion, requirePrivileges } from "./postgres/report.ts";
+import { linesOf, statusOf } from "./status-report.ts";
 import { Trouble } from "./trouble.ts";
 
 export interface VerbContext extends Context {
@@ -122,26 +124,8 @@ async function lookAtMigrations(pool: pg.Pool, folder: string): Promise<string> 
 }
 
 async function runStatus(json: boolean, pool: pg.Pool, { print }: VerbContext): Promise<boolean> {
-  const report = await readReport(pool);
-  if (json) print(JSON.stringify(report, null, 2));
-  else for (const line of linesOf(report)) print(line);
+  const status = statusOf(await readReport(pool), instantOf(Date.now()));
+  if (json) print(JSON.stringify(status, null, 2));
+  else for (const line of linesOf(status)) print(line);
   return true;
-}
-
-/** Beyond this the number is the planner's estimate. */
-const EXACT_UP_TO = 10_000;
-
-function linesOf(report: Report): string[] {
-  const { cursors, last_event: last, events, quarantined_events: quarantined, gaps } = report;
-  return [
-    `events       ${events < EXACT_UP_TO ? events : `about ${events}`}`,
-    `last stored  ${last === null ? "none" : `${last.id} ${last.event}, created ${last.created_at}, mirrored ${last.mirrored_at}`}`,
-    `quarantined  ${quarantined}${quarantined === 0 ? "" : "   see workos.quarantined_events"}`,
-    `gaps         ${gaps}${gaps === 0 ? "" : "   see workos.gaps"}`,
-    ...(cursors.length === 0 ? ["cursors      none: nothing was mirrored yet"] : []),
-    ...cursors.map(
-      ({ environment, filter, after, at, updated_at }) =>
-        `cursor       ${environment} ${filter}: ${after === null ? `from ${at}` : `after ${after} of ${at}`}, moved ${updated_at}`,
-    ),
-  ];
 }
