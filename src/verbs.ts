@@ -1,24 +1,15 @@
 import type pg from "pg";
-import type { Logger } from "pino";
-import { Backfill } from "./backfill.ts";
 import { check } from "./check.ts";
 import type { Verb } from "./cli.ts";
 import type { Config } from "./config.ts";
 import { runDaemon } from "./daemon.ts";
 import { instantOf } from "./instant.ts";
-import { fieldsOf, logNews } from "./journal.ts";
-import { type Context, createParts } from "./parts.ts";
-import { poll } from "./poll.ts";
+import { createParts, type VerbContext, withParts } from "./parts.ts";
 import { applyMigrations, readMigrationState } from "./postgres/migrate.ts";
 import { readReport, readServerVersion, requirePrivileges } from "./postgres/report.ts";
+import { runBackfill, runVerify } from "./range-verbs.ts";
 import { linesOf, statusOf } from "./status-report.ts";
 import { Trouble } from "./trouble.ts";
-
-export interface VerbContext extends Context {
-  log: Logger;
-  /** Writes a line to standard output. */
-  print: (line: string) => void;
-}
 
 /** Runs one verb to its end. True when all is well; rejects with a Trouble that ended it. */
 export async function runVerb(verb: Verb, config: Config, context: VerbContext): Promise<boolean> {
@@ -31,6 +22,8 @@ export async function runVerb(verb: Verb, config: Config, context: VerbContext):
       return !context.signal.aborted;
     case "backfill":
       return runBackfill(verb, config, context);
+    case "verify":
+      return runVerify(verb, config, context);
     case "migrate":
       return withParts(config, context, ({ pool }) => runMigrate(pool, context));
     case "status":
@@ -40,54 +33,10 @@ export async function runVerb(verb: Verb, config: Config, context: VerbContext):
   }
 }
 
-async function withParts<T>(
-  config: Config,
-  context: Context,
-  work: (parts: ReturnType<typeof createParts>) => Promise<T>,
-): Promise<T> {
-  const parts = createParts(config, context);
-  try {
-    return await work(parts);
-  } finally {
-    await parts.pool.end();
-  }
-}
-
 async function runMigrate(pool: pg.Pool, { migrationsFolder, log }: VerbContext): Promise<boolean> {
   const applied = await applyMigrations(pool, migrationsFolder);
   log.info({ applied }, applied === 0 ? "nothing to do: all migrations were applied before" : "migrations applied");
   return true;
-}
-
-async function runBackfill(
-  { since, until }: Extract<Verb, { name: "backfill" }>,
-  config: Config,
-  context: VerbContext,
-): Promise<boolean> {
-  const { log, signal } = context;
-  return withParts(config, context, async (parts) => {
-    const backfill = new Backfill({ ...parts, environment: config.environment }, since, until);
-    log.info({ since, until }, "backfill: walking the range again; no cursor is moved");
-    let migrated = false;
-    await poll({
-      step: async (stop) => {
-        if (!migrated) await applyMigrations(parts.pool, context.migrationsFolder);
-        migrated = true;
-        return backfill.step(stop);
-      },
-      intervalMs: 0,
-      once: true,
-      signal,
-      onStep: ({ news }) => {
-        for (const told of news) logNews(log, told);
-      },
-      onFailure: ({ trouble, failures }) => log.warn({ ...fieldsOf(trouble), failures }, `failing: ${trouble.message}`),
-    }).catch((error: unknown) => {
-      if (!signal.aborted) throw error;
-    });
-    log.info(backfill.report, signal.aborted ? "backfill stopped before the end of the range" : "backfill done");
-    return !signal.aborted;
-  });
 }
 
 async function runCheck(config: Config, context: VerbContext): Promise<boolean> {
