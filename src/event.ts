@@ -151,6 +151,21 @@ export interface Store {
   saveEvents: (environment: string, page: EventPage) => Promise<SavedEvents>;
 }
 
+export type Difference = "missing" | "different";
+
+/** Looks at what is stored, and never writes. Everything that goes wrong comes out as a Trouble. */
+export interface Comparer {
+  /** Throws when the table is not there, or may not be read. */
+  requireTable: () => Promise<void>;
+  /** What is not stored just as the mirror would store it, by id. */
+  compare: (environment: string, page: EventPage) => Promise<Map<string, Difference>>;
+  /** What is stored of a range of time, `until` exclusive, in any order; of these types only, if there are any. */
+  storedIds: (
+    environment: string,
+    range: { since: Instant; until: Instant; events: readonly string[] | undefined },
+  ) => Promise<string[]>;
+}
+
 /**
  * Names a filter in a cursor's key. Who adds an event type gets another key, and so that type's history as well instead
  * of a silent hole.

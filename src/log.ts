@@ -5,12 +5,15 @@ export interface LogOptions {
   format: "json" | "pretty";
   /** Texts that may never appear in a line, whoever puts them there. */
   secrets: ReadonlySet<string>;
+  to: "stdout" | "stderr";
   /** Fields of every line. */
   base: Record<string, unknown>;
 }
 
-/** Writes to standard output: one JSON object a line, or readable lines for a terminal. */
-export async function createLogger({ level, format, secrets, base }: LogOptions): Promise<Logger> {
+const DESCRIPTORS = { stdout: 1, stderr: 2 };
+
+/** Writes one JSON object a line, or readable lines for a terminal. */
+export async function createLogger({ level, format, secrets, to, base }: LogOptions): Promise<Logger> {
   const options = {
     level,
     base,
@@ -18,12 +21,14 @@ export async function createLogger({ level, format, secrets, base }: LogOptions)
     formatters: { level: (label: string) => ({ level: label }) },
     hooks: { streamWrite: (line: string) => withoutSecrets(line, secrets) },
   };
-  return format === "json" ? pino(options) : pino(options, await prettyStream());
+  const dest = DESCRIPTORS[to];
+  return pino(options, format === "json" ? pino.destination({ dest, sync: true }) : await prettyStream(dest));
 }
 
-async function prettyStream(): Promise<DestinationStream> {
+async function prettyStream(destination: number): Promise<DestinationStream> {
   const { default: pretty } = await import("pino-pretty");
   return pretty({
+    destination,
     sync: true,
     colorize: true,
     ignore: "pid,hostname,environment",

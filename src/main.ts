@@ -38,10 +38,12 @@ async function main(): Promise<number> {
 
   const { password = "" } = config.database;
   const secrets = new Set([password, encodeURIComponent(password)]);
+  const to = hasResult(line.verb) ? "stderr" : "stdout";
   const log = await createLogger({
     level: config.logLevel,
-    format: config.logFormat ?? (process.stdout.isTTY ? "pretty" : "json"),
+    format: config.logFormat ?? (process[to].isTTY ? "pretty" : "json"),
     secrets,
+    to,
     base: { environment: config.environment },
   });
   const signal = stopSignal(log, line.verb);
@@ -123,7 +125,12 @@ function sentenceOf(error: unknown): string {
 }
 
 function isLongRunning(verb: Verb): boolean {
-  return verb.name === "run" || verb.name === "sync" || verb.name === "backfill";
+  return ["run", "sync", "backfill", "verify"].includes(verb.name);
+}
+
+/** Whether standard output belongs to what is printed, and to no line of the log. */
+function hasResult(verb: Verb): boolean {
+  return verb.name === "verify" && (verb.json || verb.list);
 }
 
 function tellStart(verb: Verb, config: Config, build: Build, log: Logger): void {

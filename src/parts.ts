@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import type { Logger } from "pino";
 import type { Config } from "./config.ts";
 import type { FetchPage, Store } from "./event.ts";
 import { EffectiveFilter } from "./filter.ts";
@@ -21,6 +22,12 @@ export interface Context {
   /** Whatever is read that must not be seen is added here. */
   secrets: Set<string>;
   signal: AbortSignal;
+}
+
+export interface VerbContext extends Context {
+  log: Logger;
+  /** Writes a line to standard output. */
+  print: (line: string) => void;
 }
 
 /** What every verb is made of. Nothing is connected before it is used. */
@@ -62,6 +69,16 @@ export function createParts(
     filter: new EffectiveFilter(config.filter, EVENT_TYPES),
     reading: { concurrency: config.catchUpConcurrency, rateLimit: config.rateLimit, pageSize: config.pageSize },
   };
+}
+
+/** Closes them in the end, whatever came of the work. */
+export async function withParts<T>(config: Config, context: Context, work: (parts: Parts) => Promise<T>): Promise<T> {
+  const parts = createParts(config, context);
+  try {
+    return await work(parts);
+  } finally {
+    await parts.pool.end();
+  }
 }
 
 /** Reads a key in a file anew each time: a rotated key heals a refusal without a restart. */

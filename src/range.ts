@@ -1,7 +1,7 @@
 import { ApiClock } from "./api-clock.ts";
 import type { EventPage, FetchPage, MirroredEvent } from "./event.ts";
 import type { EffectiveFilter } from "./filter.ts";
-import { type Instant, laterOf } from "./instant.ts";
+import { earlierOf, type Instant, laterOf } from "./instant.ts";
 import type { News } from "./news.ts";
 import { Reading, type ReadingOptions, type Taken } from "./reading.ts";
 import { type ReadPage, Slice } from "./slice.ts";
@@ -21,8 +21,22 @@ export interface RangePage {
   page: EventPage;
   /** Those of them that no page before brought. */
   fresh: readonly MirroredEvent[];
+  /** Everything of the slice before this instant was on pages before. */
+  from: Instant;
+  /** The API refuses to give what lies between `from` and this instant. */
+  resumedAt: Instant | undefined;
   /** Everything of the slice before this instant was on this page or on one before. */
   upTo: Instant;
+  /** `upTo` is the slice's end. */
+  isLast: boolean;
+}
+
+export interface RangeStep {
+  /** All is read. */
+  rest: boolean;
+  /** The filter had to be changed: whatever was taken in before comes once more. */
+  startedAgain: boolean;
+  news: readonly News[];
 }
 
 /** Reads a range of time, slices of it side by side. Never reads or moves a cursor. */
@@ -35,7 +49,8 @@ export class RangeReading {
   /** Read, but not taken in yet. */
   #pages: readonly RangePage[] = [];
   /** Of each slice's last page: the next one may begin with some of them again. */
-  #lastIds = new Map<Slice, ReadonlySet<string>>();
+  readonly #lastIds = new Map<Slice, ReadonlySet<string>>();
+  readonly #readUpTo = new Map<Slice, Instant>();
 
   /** `since` inclusive, `until` exclusive. */
   constructor(parts: RangeParts, since: Instant, until: Instant) {
@@ -44,22 +59,23 @@ export class RangeReading {
     this.#until = until;
   }
 
-  /** Reads some pages and has them taken in; if that fails, the next step begins with them. `rest`: all is read. */
-  async step(
-    takeIn: (pages: readonly RangePage[]) => Promise<void>,
-    signal: AbortSignal,
-  ): Promise<{ rest: boolean; news: readonly News[] }> {
+  /** Reads some pages and has them taken in; if that fails, the next step begins with them. */
+  async step(takeIn: (pages: readonly RangePage[]) => Promise<void>, signal: AbortSignal): Promise<RangeStep> {
     this.#reading ??= this.#begin(signal);
     const reading = this.#reading;
     if (this.#pages.length === 0) {
       this.#cut(reading);
       const taken = await reading.next();
-      if (taken.failure !== undefined) return { rest: false, news: [await this.#goAround(taken.failure, signal)] };
+      if (taken.failure !== undefined) {
+        const news = [await this.#goAround(taken.failure, signal)];
+        return { rest: false, startedAgain: this.#reading === undefined, news };
+      }
+      for (const { page } of taken.pages) this.#clock.learn(page.apiTime);
       this.#pages = taken.pages.map((read) => this.#inRange(read));
     }
     await takeIn(this.#pages);
     this.#pages = [];
-    return { rest: reading.others.length === 0, news: [] };
+    return { rest: reading.others.length === 0, startedAgain: false, news: [] };
   }
 
   /** Gives up what is being asked for. */
@@ -75,7 +91,11 @@ export class RangeReading {
   #begin(signal: AbortSignal): Reading {
     const reading = new Reading({ ...this.#parts.reading, signal });
     const walk = new Walk({ ...this.#walking, from: { at: this.#since }, until: this.#until });
-    reading.add(new Slice("history", walk));
+    const slice = new Slice("history", walk);
+    reading.add(slice);
+    this.#lastIds.clear();
+    this.#readUpTo.clear();
+    this.#readUpTo.set(slice, this.#since);
     return reading;
   }
 
@@ -83,7 +103,7 @@ export class RangeReading {
     for (;;) {
       const cut = reading.cut(this.#clock.now());
       if (cut === undefined) return;
-      reading.split(cut.slice, cut.at, this.#walking);
+      this.#readUpTo.set(reading.split(cut.slice, cut.at, this.#walking), cut.at);
     }
   }
 
@@ -101,13 +121,22 @@ export class RangeReading {
   }
 
   /** An API that ignores the range may answer with more than was asked for; and pages lead beyond the slice's end. */
-  #inRange({ slice, page, to, isRepeating }: ReadPage): RangePage {
+  #inRange(read: ReadPage): RangePage {
+    const { slice, page, isRepeating } = read;
     const end = slice.walk.until ?? this.#until;
     const events = page.events.filter(({ createdAt }) => createdAt >= this.#since && createdAt < end);
     const lastIds = this.#lastIds.get(slice);
     const fresh = isRepeating ? [] : events.filter(({ id }) => lastIds?.has(id) !== true);
     this.#lastIds.set(slice, new Set(events.map(({ id }) => id)));
-    const upTo = slice.hasEnded && slice.pages.length === 0 ? end : laterOf(to.at, this.#since);
-    return { slice, page: { ...page, events }, fresh, upTo };
+    return { slice, page: { ...page, events }, fresh, ...this.#advance(read, end) };
+  }
+
+  #advance({ slice, from: { at }, to, lead }: ReadPage, end: Instant) {
+    const from = this.#readUpTo.get(slice) ?? this.#since;
+    const resumedAt = slice.walk.resumedAt !== undefined && at > from ? earlierOf(at, end) : undefined;
+    const isLast = lead === "end";
+    const upTo = isLast ? end : laterOf(to.at, from);
+    this.#readUpTo.set(slice, upTo);
+    return { from, resumedAt, upTo, isLast };
   }
 }

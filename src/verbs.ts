@@ -1,23 +1,16 @@
 import type pg from "pg";
-import type { Logger } from "pino";
-import { Backfill } from "./backfill.ts";
 import { check } from "./check.ts";
 import type { Verb } from "./cli.ts";
 import type { Config } from "./config.ts";
 import { runDaemon } from "./daemon.ts";
-import { fieldsOf, logNews } from "./journal.ts";
-import { type Context, createParts } from "./parts.ts";
-import { poll } from "./poll.ts";
+import { instantOf } from "./instant.ts";
+import { createParts, type VerbContext, withParts } from "./parts.ts";
 import { applyMigrations, readMigrationState } from "./postgres/migrate.ts";
-import { requirePrivileges, tellingGrants } from "./postgres/privileges.ts";
-import { type Report, readReport, readServerVersion } from "./postgres/report.ts";
+import { requirePrivileges } from "./postgres/privileges.ts";
+import { readReport, readServerVersion } from "./postgres/report.ts";
+import { runBackfill, runVerify } from "./range-verbs.ts";
+import { linesOf, statusOf } from "./status-report.ts";
 import { Trouble } from "./trouble.ts";
-
-export interface VerbContext extends Context {
-  log: Logger;
-  /** Writes a line to standard output. */
-  print: (line: string) => void;
-}
 
 /** Runs one verb to its end. True when all is well; rejects with a Trouble that ended it. */
 export async function runVerb(verb: Verb, config: Config, context: VerbContext): Promise<boolean> {
@@ -30,6 +23,8 @@ export async function runVerb(verb: Verb, config: Config, context: VerbContext):
       return !context.signal.aborted;
     case "backfill":
       return runBackfill(verb, config, context);
+    case "verify":
+      return runVerify(verb, config, context);
     case "migrate":
       return withParts(config, context, ({ pool }) => runMigrate(pool, context));
     case "status":
@@ -39,54 +34,10 @@ export async function runVerb(verb: Verb, config: Config, context: VerbContext):
   }
 }
 
-async function withParts<T>(
-  config: Config,
-  context: Context,
-  work: (parts: ReturnType<typeof createParts>) => Promise<T>,
-): Promise<T> {
-  const parts = createParts(config, context);
-  try {
-    return await work(parts);
-  } finally {
-    await parts.pool.end();
-  }
-}
-
 async function runMigrate(pool: pg.Pool, { migrationsFolder, log }: VerbContext): Promise<boolean> {
   const applied = await applyMigrations(pool, migrationsFolder);
   log.info({ applied }, applied === 0 ? "nothing to do: all migrations were applied before" : "migrations applied");
   return true;
-}
-
-async function runBackfill(
-  { since, until }: Extract<Verb, { name: "backfill" }>,
-  config: Config,
-  context: VerbContext,
-): Promise<boolean> {
-  const { log, signal } = context;
-  return withParts(config, context, async (parts) => {
-    const backfill = new Backfill({ ...parts, environment: config.environment }, since, until);
-    log.info({ since, until }, "backfill: walking the range again; no cursor is moved");
-    let migrated = false;
-    await poll({
-      step: async (stop) => {
-        if (!migrated) await applyMigrations(parts.pool, context.migrationsFolder);
-        migrated = true;
-        return tellingGrants(parts.pool, () => backfill.step(stop));
-      },
-      intervalMs: 0,
-      once: true,
-      signal,
-      onStep: ({ news }) => {
-        for (const told of news) logNews(log, told);
-      },
-      onFailure: ({ trouble, failures }) => log.warn({ ...fieldsOf(trouble), failures }, `failing: ${trouble.message}`),
-    }).catch((error: unknown) => {
-      if (!signal.aborted) throw error;
-    });
-    log.info(backfill.report, signal.aborted ? "backfill stopped before the end of the range" : "backfill done");
-    return !signal.aborted;
-  });
 }
 
 async function runCheck(config: Config, context: VerbContext): Promise<boolean> {
@@ -123,26 +74,8 @@ async function lookAtMigrations(pool: pg.Pool, folder: string): Promise<string> 
 }
 
 async function runStatus(json: boolean, pool: pg.Pool, { print }: VerbContext): Promise<boolean> {
-  const report = await readReport(pool);
-  if (json) print(JSON.stringify(report, null, 2));
-  else for (const line of linesOf(report)) print(line);
+  const status = statusOf(await readReport(pool), instantOf(Date.now()));
+  if (json) print(JSON.stringify(status, null, 2));
+  else for (const line of linesOf(status)) print(line);
   return true;
-}
-
-/** Beyond this the number is the planner's estimate. */
-const EXACT_UP_TO = 10_000;
-
-function linesOf(report: Report): string[] {
-  const { cursors, last_event: last, events, quarantined_events: quarantined, gaps } = report;
-  return [
-    `events       ${events < EXACT_UP_TO ? events : `about ${events}`}`,
-    `last stored  ${last === null ? "none" : `${last.id} ${last.event}, created ${last.created_at}, mirrored ${last.mirrored_at}`}`,
-    `quarantined  ${quarantined}${quarantined === 0 ? "" : "   see workos.quarantined_events"}`,
-    `gaps         ${gaps}${gaps === 0 ? "" : "   see workos.gaps"}`,
-    ...(cursors.length === 0 ? ["cursors      none: nothing was mirrored yet"] : []),
-    ...cursors.map(
-      ({ environment, filter, after, at, updated_at }) =>
-        `cursor       ${environment} ${filter}: ${after === null ? `from ${at}` : `after ${after} of ${at}`}, moved ${updated_at}`,
-    ),
-  ];
 }

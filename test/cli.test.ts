@@ -65,6 +65,18 @@ test("takes a backfill's range as dates, as times with a zone, or as durations b
   expect(lengths).toEqual([7 * DAY_MS, 5 * DAY_MS]);
 });
 
+test("takes verify's range like a backfill's, and its options in any order", () => {
+  const range = { since: "2026-07-01T00:00:00.000000Z", until: "2026-07-02T00:00:00.000000Z" };
+  const verify = (...args: string[]) =>
+    parseCommandLine(["verify", ...args, "--since", "2026-07-01", "--until", "2026-07-02"], "1.2.3");
+  const off = { json: false, list: false, repair: false };
+  expect(verify()).toEqual({ verb: { name: "verify", ...range, ...off } });
+  expect(verify("--repair", "--list")).toEqual({
+    verb: { name: "verify", ...range, ...off, list: true, repair: true },
+  });
+  expect(verify("--json")).toEqual({ verb: { name: "verify", ...range, ...off, json: true } });
+});
+
 test("explains itself on request: every verb and every variable, exit 0, on standard output", async () => {
   const [help, sameHelp, ofVerb, version] = await Promise.all([
     call("--help"),
@@ -77,6 +89,7 @@ test("explains itself on request: every verb and every variable, exit 0, on stan
     "run",
     "sync",
     "backfill",
+    "verify",
     "check",
     "status",
     "migrate",
@@ -101,6 +114,9 @@ const mistakes: [args: string[], said: string][] = [
   [["backfill", "--since", "2026-02-30"], "'2026-02-30' is invalid."],
   [["backfill", "--since", "7d", "--until", "7d"], "--since must lie before --until"],
   [["backfill", "--since", "2999-01-01"], "--since must lie before --until"],
+  [["verify"], "required option '--since <time>' not specified"],
+  [["verify", "--since", "7d", "--until", "8d"], "--since must lie before --until"],
+  [["verify", "--since", "7d", "--repiar"], "Did you mean --repair?"],
 ];
 
 test("answers each mistake with a sentence on standard error, exit 2, and no stack", async () => {

@@ -2,6 +2,7 @@ import { sql } from "drizzle-orm";
 import type pg from "pg";
 import { Trouble } from "../trouble.ts";
 import { withConnection } from "./connect.ts";
+import { instantText } from "./cursors.ts";
 
 /** Instants are ISO 8601 in UTC. */
 export interface Report {
@@ -11,6 +12,11 @@ export interface Report {
     after: string | null;
     at: string;
     updated_at: string;
+    /** Null where the mirror began. */
+    range_start: string | null;
+    /** Null for the row that follows the present; every other one is a slice of history. */
+    range_end: string | null;
+    started_at: string;
   }[];
   /** Estimated by the planner's statistics: counting millions of rows would take as long. */
   events: number;
@@ -19,15 +25,16 @@ export interface Report {
   gaps: number;
 }
 
-const utc = (column: string) =>
-  sql.raw(`to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as ${column}`);
+const utc = (column: string) => sql`${instantText(column)} as ${sql.raw(column)}`;
 
 /** What the tables say of the mirror. */
 export function readReport(pool: pg.Pool): Promise<Report> {
   return withConnection(pool, async (database) => {
-    const cursors = await database.execute<Report["cursors"][number]>(
-      sql`select environment, filter, after, ${utc("at")}, ${utc("updated_at")} from workos.cursors order by 1, 2`,
-    );
+    const cursors = await database.execute<Report["cursors"][number]>(sql`
+      select environment, filter, after, ${utc("at")}, ${utc("updated_at")},
+        ${utc("range_start")}, ${utc("range_end")}, ${utc("started_at")}
+      from workos.cursors
+      order by environment, filter, cursors.range_end`);
     const last = await database.execute<NonNullable<Report["last_event"]>>(
       sql`select id, event, ${utc("created_at")}, ${utc("mirrored_at")} from workos.events order by seq desc limit 1`,
     );

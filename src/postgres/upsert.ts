@@ -12,12 +12,7 @@ import { jsonbArray, textArray } from "./binary-array.ts";
 export function upsertEvents(environment: string, events: readonly MirroredEvent[], condition: SQL): SQL {
   return sql`
     page as (
-      select
-        id, event, created_at,
-        ${indexable(sql`case when starts_with(event, 'organization.') then data ->> 'id' else data ->> 'organization_id' end`)} as organization_id,
-        ${indexable(sql`data ->> 'id'`)} as object_id,
-        data, context, ${environment}::text as environment, extra, ordinality
-      from ${recordsOf(events)}
+      ${rowsOf(environment, events)}
       where ${condition}
     ),
     written as (
@@ -45,8 +40,19 @@ export function upsertEvents(environment: string, events: readonly MirroredEvent
     )`;
 }
 
+/** A query of the rows that these events are to be in workos.events; a `where` may follow it. */
+export function rowsOf(environment: string, events: readonly MirroredEvent[]): SQL {
+  return sql`
+      select
+        id, event, created_at,
+        ${indexable(sql`case when starts_with(event, 'organization.') then data ->> 'id' else data ->> 'organization_id' end`)} as organization_id,
+        ${indexable(sql`data ->> 'id'`)} as object_id,
+        data, context, ${environment}::text as environment, extra, ordinality
+      from ${recordsOf(events)}`;
+}
+
 /**
- * The events as rows. Their JSON text goes to Postgres as it came, in the binary form of its arrays: nothing is quoted,
+ * The events as records. Their JSON text goes to Postgres as it came, in the binary form of its arrays: nothing is quoted,
  * and nothing is parsed twice.
  */
 export function recordsOf(events: readonly MirroredEvent[]): SQL {
@@ -69,8 +75,11 @@ function indexable(text: SQL): SQL {
   return sql`case when length(${text}) <= 255 then ${text} end`;
 }
 
-function sameContent(a: string, b: string): SQL {
-  const columns = "event created_at organization_id object_id data context environment extra".split(" ");
-  const row = (table: string) => sql.raw(`row(${columns.map((column) => `${table}.${column}`).join(", ")})`);
+/** Of a row, all that tells of its event. */
+const CONTENT = "event created_at organization_id object_id data context environment extra".split(" ");
+
+/** Whether two rows hold the same event, whatever their `seq` and `mirrored_at` are. */
+export function sameContent(a: string, b: string): SQL {
+  const row = (table: string) => sql.raw(`row(${CONTENT.map((column) => `${table}.${column}`).join(", ")})`);
   return sql`${row(a)} is not distinct from ${row(b)}`;
 }

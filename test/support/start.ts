@@ -16,7 +16,7 @@ type Environment = Record<string, string | undefined>;
 const clone = fileURLToPath(new URL("../..", import.meta.url));
 const dataDir = join(clone, ".data", "postgres");
 const ownDatabase = ["DATABASE_URL", "DATABASE_URL_FILE", "PGHOST", "PGSERVICE"];
-const verbs = ["run", "sync", "backfill", "check", "status", "migrate"];
+const verbs = ["run", "sync", "backfill", "verify", "check", "status", "migrate"];
 const verbsWithoutKey = ["status", "migrate"];
 
 class StartError extends Error {}

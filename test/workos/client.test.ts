@@ -254,7 +254,7 @@ test("gives up on a single event that is larger than anything that Postgres coul
     message: `GET /events: one event alone is larger than ${256 * MIB} bytes`,
     kind: "refused",
     code: "event_too_large",
-    hint: "tell the maintainers; Postgres could not hold it as jsonb either",
+    hint: "give the process more memory (NODE_OPTIONS=--max-old-space-size); beyond 256 MiB Postgres could not hold it",
   });
 });
 
