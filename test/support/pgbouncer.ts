@@ -34,10 +34,10 @@ export class PgBouncer implements AsyncDisposable {
       auth_type = any
       pool_mode = ${poolMode}`.replaceAll(/^ +/gm, ""),
     );
-    // it does not run as root, either
-    const child = spawn("pgbouncer", [config], {
+    // it does not run as root, either; and it goes when this process does, however that goes
+    const child = spawn("/bin/sh", ["-c", 'pgbouncer "$1" & read -r _; kill -9 $!; wait', "sh", config], {
       ...asAccount(await findAccount(folder)),
-      stdio: ["ignore", "ignore", "pipe"],
+      stdio: ["pipe", "ignore", "pipe"],
     });
     const lines = createInterface({ input: child.stderr });
     const isUp = new Promise((resolve) => lines.on("line", (line) => line.includes("process up") && resolve(true)));
@@ -55,7 +55,7 @@ export class PgBouncer implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     const ended = once(this.#child, "exit");
-    this.#child.kill("SIGKILL"); // the others wait for its clients, each in another version
+    this.#child.stdin?.end();
     await ended;
     await rm(this.#folder, { recursive: true });
   }
