@@ -25,6 +25,8 @@ type Turn = Rest & { step?: Step };
 
 /** How often a standby asks for the lock at the least, however long POLL_INTERVAL is. */
 const STANDBY_MS = 500;
+/** How often a migration that takes long is taken for a sign of life. */
+const MIGRATING_MS = 10_000;
 
 /**
  * Mirrors until the signal says stop, or, with `once`, until the head is reached. Opens its parts in order and closes
@@ -60,7 +62,7 @@ export async function runDaemon(config: Config, context: DaemonContext, once: bo
   try {
     await poll<Turn>({
       step: async (stop) => {
-        if (!status.migrated) await migrate(parts.pool, context);
+        if (!status.migrated) await migrate(parts.pool, status, context);
         status.migrated = true;
         if (!once && !(await leader.hold())) {
           mirror.reset();
@@ -128,9 +130,12 @@ async function openHttp(
 
 async function migrate(
   pool: Parameters<typeof applyMigrations>[0],
+  status: Status,
   { migrationsFolder, log }: DaemonContext,
 ): Promise<void> {
-  const applied = await applyMigrations(pool, migrationsFolder);
+  // a large table may take hours, and whoever watches /livez must not end that
+  const turning = setInterval(() => status.turned(instantOf(Date.now()), 0), MIGRATING_MS);
+  const applied = await applyMigrations(pool, migrationsFolder).finally(() => clearInterval(turning));
   if (applied > 0) log.info({ applied }, "migrations applied");
 }
 

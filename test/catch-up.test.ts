@@ -122,7 +122,7 @@ test("a short history is read by one cursor, page after page", async () => {
 });
 
 test("finds out by itself how many slices keep the rate limit busy", async () => {
-  await using bench = await setUp({ events: history(3_000), latencyMs: 100 }, { concurrency: "auto" });
+  await using bench = await setUp({ events: history(1_500), latencyMs: 300 }, { concurrency: "auto" });
   let most = 0;
   do most = Math.max(most, (await cursorsOf(bench)).length);
   while (!(await bench.step()).rest);
