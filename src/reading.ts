@@ -211,7 +211,7 @@ export class Reading {
     this.#isHeadQuiet = isQuiet;
     if (pollIntervalMs === undefined || this.others.length === 0) return;
     clearTimeout(this.#headTimer);
-    const restMs = askedAt + this.#headIntervalMs(pollIntervalMs) - performance.now();
+    const restMs = Math.max(0, askedAt + this.#headIntervalMs(pollIntervalMs) - performance.now());
     this.#headTimer = setTimeout(() => {
       this.#headTimer = undefined;
       head.hasEnded = false;
