@@ -168,7 +168,7 @@ test("goes on by itself when Postgres ends its connections", async () => {
   const mirror = bench.run();
   await mirror.says("caught up");
   await bench.database.pool.query(
-    "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'workos-events-mirror%'",
+    "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name like 'workos-events-mirror%'",
   );
   bench.api.emit(5);
   await bench.storedAll();
