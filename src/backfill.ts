@@ -36,6 +36,11 @@ export class Backfill {
     }, signal);
   }
 
+  /** Gives up what is being asked for. */
+  stop(): void {
+    this.#range.stop();
+  }
+
   /** What was counted before counts again only if it is not the same any more. */
   async #save({ page, fresh }: RangePage): Promise<void> {
     if (page.events.length + page.quarantined.length === 0) return;

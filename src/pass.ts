@@ -134,7 +134,7 @@ export class Pass {
       slice.walk.until !== undefined ||
       (to.at >= edge && (track.stored === undefined || !samePosition(track.stored, to)));
     if (!isNews) return undefined;
-    const gap = track.gapChecked ? undefined : this.#gapOf(slice, track, pages, edge);
+    const gap = track.gapChecked ? unreadableOf(slice) : this.#gapOf(slice, track, pages, edge);
     track.gapChecked = true;
     const move = { rangeEnd: slice.walk.until, from: track.stored, to, ...(gap === undefined ? {} : { gap }) };
     return { pages: pages.map(({ page }) => page), move };
@@ -177,6 +177,12 @@ export class Pass {
     const reason = refused ? "the API refuses to start earlier" : "older than the 90 days that the API keeps";
     return { rangeStart: readUpTo, rangeEnd, reason };
   }
+}
+
+function unreadableOf({ walk }: Slice): Gap | undefined {
+  const { unreadable } = walk;
+  walk.unreadable = undefined;
+  return unreadable && { ...unreadable, reason: "the API lists no more of this instant's events than one page" };
 }
 
 /** A slice that has come to its end is done up to there, wherever its last event was. */

@@ -21,7 +21,11 @@ export async function runBackfill(
     const backfill = new Backfill({ ...parts, environment: config.environment }, since, until);
     log.info({ since, until }, "backfill: walking the range again; no cursor is moved");
     const migrate = () => applyMigrations(parts.pool, context.migrationsFolder);
-    const finished = await walk((stop) => tellingGrants(parts.pool, () => backfill.step(stop)), migrate, context);
+    const finished = await walk(
+      (stop) => tellingGrants(parts.pool, () => backfill.step(stop)),
+      migrate,
+      context,
+    ).finally(() => backfill.stop());
     log.info(backfill.report, finished ? "backfill done" : "backfill stopped before the end of the range");
     return finished;
   });

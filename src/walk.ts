@@ -1,6 +1,6 @@
 import type { ApiClock } from "./api-clock.ts";
-import type { EventFilter, EventPage, FetchPage, PageRequest, Position } from "./event.ts";
-import type { Instant } from "./instant.ts";
+import type { EventFilter, EventPage, FetchPage, Gap, PageRequest, Position } from "./event.ts";
+import { addMs, type Instant } from "./instant.ts";
 import type { News } from "./news.ts";
 import { endsBefore, isOld, nextWindow, oldestStart, positionBehind, requestFrom, withoutCursor } from "./position.ts";
 import { Trouble } from "./trouble.ts";
@@ -34,6 +34,8 @@ export class Walk {
   readonly #options: WalkOptions;
   /** The question that was answered last. */
   #asked: PageRequest | undefined;
+  /** What the API gives neither by time nor by cursor: the rest of an instant with more events than a page. */
+  unreadable: Pick<Gap, "rangeStart" | "rangeEnd"> | undefined;
   /** One instant holds more events than a page: up to here, only the cursor leads on. */
   #byCursorUntil: Instant | undefined;
   /** The API had nothing new behind this instant, and is being asked again. */
@@ -61,7 +63,7 @@ export class Walk {
   /** Where the page leads that was read last; moves there. */
   follow(page: EventPage): Lead {
     const behind = this.#behind(page);
-    if (behind === undefined) return this.#leaveWindow(page);
+    if (behind === undefined) return this.#leaveInstant(page) ?? this.#leaveWindow(page);
     if (this.until !== undefined && behind.at >= this.until) return "end";
     return this.#moveTo(behind, page.last && this.#asked?.rangeEnd === undefined);
   }
@@ -88,6 +90,18 @@ export class Walk {
     if (!page.full) return undefined;
     this.#byCursorUntil = this.position.at;
     return behind;
+  }
+
+  /**
+   * An API that looks at the last 30 days behind a cursor answers nothing to an old one. That says nothing of what comes
+   * after the instant; but whatever else happened in it can't be had.
+   */
+  #leaveInstant({ apiTime }: EventPage): Lead | undefined {
+    const { at } = this.position;
+    const isInInstant = this.#byCursorUntil !== undefined && at <= this.#byCursorUntil;
+    if (!isInInstant || !isOld(this.position, apiTime)) return undefined;
+    this.unreadable = { rangeStart: at, rangeEnd: addMs(at, 1) };
+    return this.#moveTo({ at: addMs(at, 1) }, false);
   }
 
   /**

@@ -49,6 +49,23 @@ test("gets through an instant that holds more events than a page, old or new", a
   await expectMirrored(bench.database.pool, events);
 });
 
+test("an old instant with more events than a page, in an API that ignores old cursors, ends nothing and is a gap", async () => {
+  const instant = generateEvents({ seed: 2, count: 25, from: NOW - 70 * DAY, to: NOW - 70 * DAY + 1 });
+  const rest = [
+    ...history({ fromDaysAgo: 80, days: 9, count: 60 }),
+    ...history({ fromDaysAgo: 69, count: 240, seed: 3 }),
+  ];
+  const events = [...instant, ...rest].toSorted((a, b) => a.timeMs - b.timeMs);
+  await using bench = await setUp({ events, cursorWindow: "present", pageSize: 10 });
+  const steps = await bench.toHead();
+  const { rows } = await bench.database.pool.query<{ id: string }>("select id from workos.events");
+  const stored = new Set(rows.map(({ id }) => id));
+  expect(rest.filter(({ id }) => !stored.has(id))).toEqual([]);
+  expect(newsCodes(steps)).toContain("gap");
+  const [gap] = await gaps(bench);
+  expect([Number(gap?.range_start), Number(gap?.range_end)]).toEqual([NOW - 70 * DAY, NOW - 70 * DAY + 1]);
+});
+
 test("goes on where it stopped after thirty quiet days and more", async () => {
   await using bench = await setUp({ events: history({ fromDaysAgo: 10, days: 1, count: 5 }) });
   await bench.toHead();
