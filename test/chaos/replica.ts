@@ -120,7 +120,9 @@ export class Replica {
       if (typeof line.level !== "string" || typeof line.msg !== "string") {
         this.#violation(`${what} wrote a line without level or msg: ${JSON.stringify(line)}`);
       }
-      if (line.code === "unexpected" || line.level === "fatal") this.#violation(`${what}: ${JSON.stringify(line)}`);
+      // only `run` waits until a refusal is over; the others end with it
+      const isDeadly = line.code === "unexpected" || (line.level === "fatal" && what === "run");
+      if (isDeadly) this.#violation(`${what}: ${JSON.stringify(line)}`);
     }
     if (stderr !== "") this.#violation(`${what} wrote to standard error (${JSON.stringify(exit)}):\n${stderr}`);
     this.#searchSecrets(what, stdout + stderr);
