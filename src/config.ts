@@ -1,5 +1,5 @@
 import ms from "ms";
-import { z } from "zod";
+import * as z from "zod";
 import { readConnection } from "./connection.ts";
 import type { ConnectionParameters } from "./connection-parameters.ts";
 import type { EventFilter } from "./event.ts";

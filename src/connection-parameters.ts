@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 // Where Postgres is and how to reach it, by the names and with the meaning that libpq gives them, so that DATABASE_URL
 // and the PG* variables say here what they say to psql:

@@ -26,8 +26,8 @@ const MOST_BUFFERED_BYTES = 8 * 1024 * 1024;
 const MOST_ASKED_BYTES = 16 * 1024 * 1024;
 const MOST_BUFFERED_PAGES = 30;
 const MOST_AHEAD_PAGES = 10;
-/** When more pages wait for being written, reading faster would not help. */
-const MOST_WAITING_PAGES = 3;
+/** A writer that waits for less than this share of its time would not be faster for more slices. */
+const WORTH_WAITING = 0.25;
 /** Slices with less to read are not cut in two. */
 const FEWEST_PAGES = 4;
 /** Each cut costs about half a request: beyond one for each place there may be so many for each page of history. */
@@ -55,6 +55,9 @@ export class Reading {
   #cuts = 0;
   #headTimer: NodeJS.Timeout | undefined;
   #isHeadQuiet = false;
+  #takenAt = performance.now();
+  /** Of the writer's time: how much of it goes into waiting for pages. */
+  #waitedShare = 1;
 
   constructor(options: ReadingOptions) {
     this.#options = options;
@@ -81,6 +84,16 @@ export class Reading {
 
   /** Waits until something was read, and takes it. */
   async next(): Promise<Taken> {
+    const calledAt = performance.now();
+    const taken = await this.#next();
+    const now = performance.now();
+    const share = (now - calledAt) / (now - this.#takenAt);
+    this.#waitedShare = (this.#waitedShare + share) / 2;
+    this.#takenAt = now;
+    return taken;
+  }
+
+  async #next(): Promise<Taken> {
     if (this.#failure === undefined) this.#isPaused = false;
     for (;;) {
       this.#fill();
@@ -107,8 +120,7 @@ export class Reading {
 
   /** Where one more slice would be of use; undefined when it is the writer that is waited for. */
   cut(now: Instant): { slice: Slice; at: Instant } | undefined {
-    const waiting = this.slices.reduce((sum, { pages }) => sum + pages.length, 0);
-    if (this.#isPaused || this.#width === 1 || waiting > MOST_WAITING_PAGES) return undefined;
+    if (this.#isPaused || this.#width === 1 || this.#waitedShare < WORTH_WAITING) return undefined;
     return this.#cutHead(now) ?? this.#cutLargest();
   }
 

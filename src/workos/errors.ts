@@ -1,5 +1,5 @@
 import { STATUS_CODES } from "node:http";
-import { z } from "zod";
+import * as z from "zod";
 import { instantOf } from "../instant.ts";
 import { messageOf, Trouble, type TroubleDetails } from "../trouble.ts";
 

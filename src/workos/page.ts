@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { EventPage, MirroredEvent, QuarantinedEvent } from "../event.ts";
 import { type Instant, laterOf, parseInstant } from "../instant.ts";
 import { Trouble } from "../trouble.ts";
