@@ -26,9 +26,11 @@ EXPOSE 4100
 ENTRYPOINT ["node", "/app/simulated-api-main.ts", "--host", "0.0.0.0"]
 
 FROM node:24-bookworm-slim
-# The heap is mostly at 30 MB. This keeps the whole process below 256 MB, whatever comes.
+# The heap is mostly at 30 MB. This keeps the whole process below 256 MB, whatever comes; and one arena for all threads
+# keeps less of what was freed.
 ENV NODE_ENV=production \
-    NODE_OPTIONS=--max-old-space-size=128
+    NODE_OPTIONS=--max-old-space-size=128 \
+    MALLOC_ARENA_MAX=1
 WORKDIR /app
 COPY package.json LICENSE THIRD-PARTY-NOTICES.txt ./
 COPY migrations migrations

@@ -21,10 +21,12 @@ export interface Taken {
 const MOST_CONCURRENT = 50;
 /** More than the latency asks for, since it differs from request to request. */
 const SPARE = 1.25;
+/** No processor reads more pages in a millisecond: what a limit allows beyond that needs no slices. */
+const MOST_PAGES_PER_MS = 0.3;
 /** Of what was read and is not written yet, and of what is on its way. */
-const MOST_BUFFERED_BYTES = 8 * 1024 * 1024;
-const MOST_ASKED_BYTES = 16 * 1024 * 1024;
-const MOST_BUFFERED_PAGES = 30;
+const MOST_BUFFERED_BYTES = 2 * 1024 * 1024;
+const MOST_ASKED_BYTES = 8 * 1024 * 1024;
+const MOST_BUFFERED_PAGES = 12;
 const MOST_AHEAD_PAGES = 10;
 /** A writer that waits for less than this share of its time would not be faster for more slices. */
 const WORTH_WAITING = 0.25;
@@ -96,8 +98,8 @@ export class Reading {
   async #next(): Promise<Taken> {
     if (this.#failure === undefined) this.#isPaused = false;
     for (;;) {
-      this.#fill();
       const pages = this.#take();
+      this.#fill(); // what comes next is read while these are written
       const failure = this.#failure;
       if (pages.length > 0) return { pages };
       if (failure !== undefined) {
@@ -167,7 +169,8 @@ export class Reading {
     const { concurrency, rateLimit } = this.#options;
     const forMemory = Math.max(1, Math.floor(MOST_ASKED_BYTES / this.#pageBytes));
     if (concurrency !== "auto") return Math.min(concurrency, forMemory);
-    const forLatency = Math.ceil(((this.#tookMs ?? 0) * rateLimit.requests * SPARE) / rateLimit.perMs) + 1;
+    const pagesPerMs = Math.min(rateLimit.requests / rateLimit.perMs, MOST_PAGES_PER_MS);
+    const forLatency = Math.ceil((this.#tookMs ?? 0) * pagesPerMs * SPARE) + 1;
     return Math.min(forLatency, MOST_CONCURRENT, forMemory);
   }
 
