@@ -1,5 +1,5 @@
-import { get } from "node:http";
 import { text } from "node:stream/consumers";
+import { get } from "./node-http.ts";
 
 // Docker's HEALTHCHECK, a program of its own: it starts every few seconds, so it loads nothing of the mirror. Healthy is
 // what says on /livez that its loop turns, and what was told to serve no HTTP.

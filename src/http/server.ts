@@ -1,6 +1,7 @@
-import { createServer, type Server, type ServerResponse } from "node:http";
+import type { Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { instantOf, msOf } from "../instant.ts";
+import { createServer } from "../node-http.ts";
 import type { Status } from "../status.ts";
 import type { Metrics } from "./metrics.ts";
 

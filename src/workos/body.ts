@@ -1,3 +1,4 @@
+import type { Readable } from "node:stream";
 import { messageOf, Trouble } from "../trouble.ts";
 
 /** The answer is larger than it may be: to be asked for again in smaller pieces. */
@@ -15,10 +16,10 @@ export class TooLarge extends Error {
  * Reads the whole body as UTF-8, counted after decompression. Throws TooLarge beyond `largest` bytes, a Trouble when
  * the body breaks off or is no UTF-8: decoding it all the same would change what the API sent.
  */
-export async function readBody(response: Response, largest: number): Promise<{ text: string; bytes: number }> {
-  const chunks: Uint8Array[] = [];
+export async function readBody(body: Readable, largest: number): Promise<{ text: string; bytes: number }> {
+  const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of chunksOf(response)) {
+  for await (const chunk of chunksOf(body)) {
     bytes += chunk.byteLength;
     if (bytes > largest) throw new TooLarge(largest);
     chunks.push(chunk);
@@ -30,15 +31,14 @@ export async function readBody(response: Response, largest: number): Promise<{ t
   }
 }
 
-async function* chunksOf(response: Response): AsyncGenerator<Uint8Array> {
-  if (response.body === null) return;
+async function* chunksOf(body: Readable): AsyncGenerator<Buffer> {
   try {
-    yield* response.body;
+    yield* body;
   } catch (cause) {
     throw new Trouble(`GET /events: the answer broke off: ${messageOf(cause)}`, {
       kind: "passing",
       code: "page_broken_off",
-      status: response.status,
+      status: 200,
       cause,
     });
   }

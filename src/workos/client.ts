@@ -3,7 +3,8 @@ import type { EventPage, FetchPage, PageRequest } from "../event.ts";
 import { addMs, type Instant, instantOf, laterOf } from "../instant.ts";
 import { Trouble } from "../trouble.ts";
 import { readBody, TooLarge } from "./body.ts";
-import { troubleOfAnswer, troubleOfNetwork } from "./errors.ts";
+import { requestIdOf, troubleOfAnswer, troubleOfNetwork } from "./errors.ts";
+import { get } from "./get.ts";
 import { readPage } from "./page.ts";
 import { createLimiter, type RateLimit } from "./rate-limit.ts";
 
@@ -88,7 +89,7 @@ async function askOnce(
   }
 }
 
-interface Answer {
+interface Answered {
   status: number;
   body: string;
   origin: Pick<EventPage, "request" | "requestId" | "apiTime" | "bytes">;
@@ -101,41 +102,38 @@ async function send(
   limit: number,
   signal: AbortSignal,
   headersCame: () => void,
-): Promise<Answer> {
+): Promise<Answered> {
   const key = await options.readKey();
-  const response = await fetch(`${options.baseUrl}/events?${query}`, {
-    headers: { authorization: `Bearer ${key}`, accept: "application/json", "user-agent": options.userAgent },
-    redirect: "manual",
+  const { status, headers, body } = await get(
+    `${options.baseUrl}/events?${query}`,
+    { authorization: `Bearer ${key}`, accept: "application/json", "user-agent": options.userAgent },
     signal,
-  }).catch((error: unknown) => {
+  ).catch((error: unknown) => {
     throw signal.aborted ? signal.reason : troubleOfNetwork(error, new URL(options.baseUrl).host);
   });
   headersCame();
-  const apiTimeMs = timeOf(response.headers);
-  if (response.status !== 200) {
-    const body = (await readBody(response, LARGEST_ERROR_BYTES).catch(() => ({ text: "" }))).text.replaceAll(
-      key,
-      "[key]",
-    );
-    throw troubleOfAnswer({ status: response.status, headers: response.headers, body, query, apiTimeMs });
+  const apiTimeMs = timeOf(headers.date);
+  if (status !== 200) {
+    const said = (await readBody(body, LARGEST_ERROR_BYTES).catch(() => ({ text: "" }))).text.replaceAll(key, "[key]");
+    throw troubleOfAnswer({ status, headers, body: said, query, apiTimeMs });
   }
-  const requestId = response.headers.get("x-request-id");
-  const { text, bytes } = await readBody(response, limit === 1 ? LARGEST_EVENT_BYTES : LARGEST_PAGE_BYTES);
+  const requestId = requestIdOf(headers);
+  const { text, bytes } = await readBody(body, limit === 1 ? LARGEST_EVENT_BYTES : LARGEST_PAGE_BYTES);
   return {
-    status: response.status,
+    status,
     body: text,
     origin: {
       bytes,
       request: `/events?${query}`,
-      ...(requestId === null ? {} : { requestId }),
+      ...(requestId === undefined ? {} : { requestId }),
       apiTime: instantOf(apiTimeMs),
     },
   };
 }
 
 /** The API's clock, in ms since the epoch; ours where it has none, or one that is decades off. */
-function timeOf(headers: Headers): number {
-  const time = Date.parse(headers.get("date") ?? "");
+function timeOf(date: string | undefined): number {
+  const time = Date.parse(date ?? "");
   return Math.abs(time - Date.now()) < DECADES_MS ? time : Date.now();
 }
 

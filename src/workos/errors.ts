@@ -1,6 +1,7 @@
-import { STATUS_CODES } from "node:http";
+import type { IncomingHttpHeaders } from "node:http";
 import * as z from "zod";
 import { instantOf } from "../instant.ts";
+import { STATUS_CODES } from "../node-http.ts";
 import { messageOf, Trouble, type TroubleDetails } from "../trouble.ts";
 
 /** A Retry-After beyond this is not believed: a broken proxy must not silence the mirror for days. */
@@ -23,7 +24,7 @@ type ErrorBody = z.infer<typeof ErrorBody>;
 /** What is needed of an HTTP answer that is not 200. */
 export interface ErrorAnswer {
   status: number;
-  headers: Headers;
+  headers: IncomingHttpHeaders;
   /** Any of the API's shapes, HTML of a proxy, or nothing at all. */
   body: string;
   /** The query that was sent. */
@@ -35,7 +36,7 @@ export interface ErrorAnswer {
 /** Turns an answer that is not 200 into a Trouble; `code` tells the refusals apart that the mirror can get around. */
 export function troubleOfAnswer(answer: ErrorAnswer): Trouble {
   const body = readErrorBody(answer.body);
-  const requestId = answer.headers.get("x-request-id") ?? undefined;
+  const requestId = requestIdOf(answer.headers);
   const said = sentenceOf(body);
   const status = `${answer.status} ${STATUS_CODES[answer.status] ?? ""}`.trim();
   return new Trouble(`GET /events answered ${status}${said ? `: ${said}` : ""}`, {
@@ -46,9 +47,13 @@ export function troubleOfAnswer(answer: ErrorAnswer): Trouble {
   });
 }
 
-/** Turns what fetch throws (refused, reset, DNS, TLS) into a Trouble. */
+export function requestIdOf(headers: IncomingHttpHeaders): string | undefined {
+  return headers["x-request-id"]?.toString();
+}
+
+/** Turns what comes instead of an answer (refused, reset, DNS, TLS) into a Trouble. */
 export function troubleOfNetwork(error: unknown, host: string): Trouble {
-  return new Trouble(`no answer from ${host}: ${messageOf(error).replace(/^fetch failed: /, "")}`, {
+  return new Trouble(`no answer from ${host}: ${messageOf(error)}`, {
     kind: "passing",
     code: "api_unreachable",
     hint: "retried by itself; if it lasts, check the network, DNS, proxy and certificates between here and the API",
@@ -155,7 +160,7 @@ function sentenceOf(body: ErrorBody): string {
 }
 
 function readRetryAfter(answer: ErrorAnswer, body: ErrorBody): number {
-  const header = answer.headers.get("retry-after")?.trim();
+  const header = answer.headers["retry-after"]?.trim();
   const seconds = header !== undefined && /^\d+(\.\d+)?$/.test(header) ? Number(header) : body.retry_after;
   const untilMs = header === undefined ? Number.NaN : Date.parse(header) - answer.apiTimeMs;
   const waitMs = seconds === undefined ? untilMs : seconds * 1000;

@@ -30,7 +30,7 @@ function dataOf({ message, kind, code, hint, retryAfterMs, status, requestId, su
 function answered({ status, body = "", headers = {}, query = "range_start=2026-08-01" }: Answer): Trouble {
   return troubleOfAnswer({
     status,
-    headers: new Headers(headers),
+    headers,
     body: typeof body === "string" ? body : JSON.stringify(body),
     query: new URLSearchParams(`order=asc&${query}`),
     apiTimeMs: API_TIME,
@@ -90,7 +90,7 @@ test("says what the API said, in every shape that its errors have", () => {
 });
 
 test("keeps the request id, for WorkOS's support, and the API's clock", () => {
-  const { requestId, apiTime } = answered({ status: 503, headers: { "X-Request-Id": "req_1" } });
+  const { requestId, apiTime } = answered({ status: 503, headers: { "x-request-id": "req_1" } });
   expect({ requestId, apiTime }).toEqual({ requestId: "req_1", apiTime: "2026-08-20T12:00:00.000000Z" });
 });
 
@@ -265,7 +265,7 @@ test("tells a cursor that the API no longer knows from a start that it no longer
 
 test("says why there was no answer at all, down to the cause, and keeps the error", () => {
   const reset = Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET" });
-  const trouble = troubleOfNetwork(new TypeError("fetch failed", { cause: reset }), "api.workos.com");
+  const trouble = troubleOfNetwork(reset, "api.workos.com");
   const refused = new AggregateError([new Error("connect ECONNREFUSED ::1:80"), new Error("connect ECONNREFUSED")]);
   expect(dataOf(trouble)).toEqual({
     message: "no answer from api.workos.com: read ECONNRESET",
@@ -273,8 +273,8 @@ test("says why there was no answer at all, down to the cause, and keeps the erro
     code: "api_unreachable",
     hint: "retried by itself; if it lasts, check the network, DNS, proxy and certificates between here and the API",
   });
-  expect(trouble.cause).toBeInstanceOf(TypeError);
-  expect(troubleOfNetwork(new TypeError("fetch failed", { cause: refused }), "localhost").message).toMatch(
+  expect(trouble.cause).toBe(reset);
+  expect(troubleOfNetwork(refused, "localhost").message).toMatch(
     /^no answer from localhost: .*connect ECONNREFUSED ::1:80$/,
   );
 });
