@@ -26,7 +26,7 @@ export async function memory(bench: Bench): Promise<Section> {
   const samples: Sample[] = [];
   const done = new AbortController();
   const sampling = sample(mirror, samples, done.signal);
-  const { samples: progress } = await watchRows(database.url, mirror, events, 1_000 * (bench.seconds ?? 600));
+  const { samples: progress } = await watchRows(database.url, mirror, events, 600_000);
   await delay(2_000);
   done.abort();
   await sampling;
