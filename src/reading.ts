@@ -1,6 +1,6 @@
 import { addMs, type Instant } from "./instant.ts";
 import { type ReadPage, Slice } from "./slice.ts";
-import { Walk, type WalkOptions } from "./walk.ts";
+import { type Lead, Walk, type WalkOptions } from "./walk.ts";
 
 export interface ReadingOptions {
   /** How many slices of history are read side by side; `auto`: as many as keep the rate limit busy. */
@@ -131,7 +131,10 @@ export class Reading {
     const walk = new Walk({ ...options, from: { at }, until: slice.walk.until });
     const behind = new Slice(slice.purpose, walk, slice.density);
     slice.walk.until = at;
-    if (slice.purpose === "head") slice.purpose = "history";
+    if (slice.purpose === "head") {
+      slice.purpose = "history";
+      slice.hasEnded = false; // an answer that came meanwhile says nothing of the end that it has now
+    }
     this.slices.splice(this.slices.indexOf(slice) + 1, 0, behind);
     this.#cuts += 1;
     return behind;
@@ -210,7 +213,7 @@ export class Reading {
 
   #look({ slice, page, lead }: ReadPage, askedAt: number): void {
     const isHead = slice.purpose === "head";
-    if (lead === "end" || (isHead && typeof lead === "object" && lead.atHead)) slice.hasEnded = true;
+    if (lead === "end" || (isHead && isAtHead(lead))) slice.hasEnded = true;
     if (isHead && slice.hasEnded) {
       this.#restHead(slice, askedAt, page.received === 0);
       return;
@@ -259,6 +262,10 @@ export class Reading {
     }
     return taken;
   }
+}
+
+function isAtHead(lead: Lead): boolean {
+  return lead === "head" || (typeof lead === "object" && lead.atHead);
 }
 
 function mayAsk({ isAsking, hasEnded, pages }: Slice): boolean {

@@ -15,10 +15,10 @@ export interface WalkOptions {
 }
 
 /**
- * Where a page leads: on to a position, to the same question once more, or to the end of the walk. `atHead`: the API
- * said that nothing follows yet.
+ * Where a page leads: on to a position, to the same question once more, to the end of the walk, or, for a walk that has
+ * none, nowhere for now: "head". `atHead`: the API said that nothing follows yet.
  */
-export type Lead = { to: Position; atHead: boolean } | "ask again" | "end";
+export type Lead = { to: Position; atHead: boolean } | "ask again" | "end" | "head";
 
 /**
  * Reads from a position on, page by page, past empty windows and around what the API refuses. It knows nothing of what
@@ -113,7 +113,7 @@ export class Walk {
     const { until } = this;
     clock.requireAgreement(apiTime, (now) => isOld(this.position, now));
     const to = nextWindow(this.position, clock.passed(apiTime));
-    if (to === undefined && until === undefined) return "end";
+    if (to === undefined && until === undefined) return "head";
     const isConfirmed = this.#doubtedAt === this.position.at;
     this.#doubtedAt = this.position.at;
     if (!isConfirmed) return "ask again";

@@ -202,6 +202,34 @@ test("an empty answer that was not true ends no slice", async () => {
   await expectMirrored(bench.database.pool, bench.api.events);
 });
 
+test("an empty answer that was not true, and comes while the head is being cut, ends nothing", async () => {
+  const [cutting, answered] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const around: MirrorSettings["around"] = ({ fetchPage, store }) => ({
+    fetchPage: async (...asked) => {
+      const page = await fetchPage(...asked);
+      if (page.received > 0) return page;
+      await cutting.promise;
+      setImmediate(answered.resolve);
+      return page;
+    },
+    store: {
+      ...store,
+      splitCursor: async (...cut) => {
+        cutting.resolve();
+        await answered.promise;
+        return store.splitCursor(...cut);
+      },
+    },
+  });
+  // a head that has seen nothing would go back to where history ended
+  const recent = generateEvents({ seed: 2, count: 5, from: NOW - 300_000, to: NOW });
+  const events = [...history(300, { days: 20, endsDaysAgo: 1 }), ...recent];
+  await using bench = await setUp({ events }, { sinceDays: 21, around });
+  bench.api.fail(faults.emptyPage(), { when: ({ query }) => query.has("after") });
+  await bench.toHead();
+  await expectMirrored(bench.database.pool, bench.api.events);
+});
+
 test("records one gap, and no more, for what the API forgets while it is read in slices", async () => {
   await using bench = await setUp({ events: history(2_000), staleStart: "refuse" }, { sinceDays: 89 });
   for (let steps = 0; steps < 10; steps += 1) await bench.step();

@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url";
 import type { EventFilter } from "../../src/event.ts";
 import { EffectiveFilter } from "../../src/filter.ts";
 import { addMs } from "../../src/instant.ts";
-import { Mirror } from "../../src/mirror.ts";
+import { Mirror, type MirrorParts } from "../../src/mirror.ts";
 import { createPool } from "../../src/postgres/connect.ts";
 import { applyMigrations } from "../../src/postgres/migrate.ts";
 import { createStore } from "../../src/postgres/store.ts";
@@ -25,6 +25,8 @@ export interface MirrorSettings {
   sweep?: { intervalMs: number; windowMs: number } | undefined;
   /** The API's, if not said otherwise. */
   ownClock?: (() => number) | undefined;
+  /** Puts something between the mirror and what it works with. */
+  around?: ((parts: MirrorParts) => Partial<MirrorParts>) | undefined;
 }
 
 /** A mirror in this process, between a simulated API and a migrated database of its own. */
@@ -48,7 +50,7 @@ export class MirrorBench implements AsyncDisposable {
     this.api = api;
     this.#settings = settings;
     this.#pool = createPool({ url: database.url, applicationName: "workos-events-mirror test" });
-    this.#mirror = new Mirror({
+    const parts: MirrorParts = {
       environment: "default",
       filter: new EffectiveFilter(filter, EVENT_TYPES),
       fetchPage: createClient({
@@ -64,7 +66,8 @@ export class MirrorBench implements AsyncDisposable {
       reading: { concurrency, rateLimit, pageSize, ...(pollIntervalMs !== undefined && { pollIntervalMs }) },
       sweep,
       ownClock: settings.ownClock ?? (() => api.options.now()),
-    });
+    };
+    this.#mirror = new Mirror({ ...parts, ...settings.around?.(parts) });
   }
 
   /** Another process on the same database, as far as memory goes. */
