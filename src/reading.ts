@@ -122,8 +122,8 @@ export class Reading {
 
   /** Where one more slice would be of use; undefined when it is the writer that is waited for. */
   cut(now: Instant): { slice: Slice; at: Instant } | undefined {
-    if (this.#isPaused || this.#width === 1 || this.#waitedShare < WORTH_WAITING) return undefined;
-    return this.#cutHead(now) ?? this.#cutLargest();
+    if (this.#isPaused || this.#width === 1) return undefined;
+    return this.#cutHead(now) ?? (this.#waitedShare < WORTH_WAITING ? undefined : this.#cutLargest());
   }
 
   /** Cuts a slice in two; answers the one that begins at that instant. */
