@@ -22,7 +22,7 @@ export function get(url: string, headers: OutgoingHttpHeaders, signal: AbortSign
     request(url, options, (message) => {
       resolve({ status: message.statusCode ?? 0, headers: message.headers, body: decompressed(message) });
     })
-      .once("error", reject)
+      .on("error", reject)
       .end();
   });
 }

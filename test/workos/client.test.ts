@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inspect } from "node:util";
-import { gzipSync } from "node:zlib";
+import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
 import { expect, test } from "vitest";
 import type { PageRequest } from "../../src/event.ts";
 import { instantOf } from "../../src/instant.ts";
@@ -284,6 +284,21 @@ test("reads compressed answers, and counts them as large as they really are", as
   });
   expect((await clientOf(server)()).received).toBe(0);
   expect(server.requests.map(({ url }) => /limit=\d+/.exec(url ?? "")?.[0])).toEqual(["limit=100", "limit=50"]);
+});
+
+test("reads every encoding that it asks for, and notices one that breaks off", async () => {
+  const encode = { gzip: gzipSync, deflate: deflateSync, br: brotliCompressSync };
+  for (const [encoding, compress] of Object.entries(encode)) {
+    const whole = compress(EMPTY_PAGE);
+    const bodies = [whole, whole.subarray(0, -4)];
+    using server = await startServer((request, response) => {
+      expect(request.headers["accept-encoding"]?.split(", ")).toContain(encoding);
+      response.writeHead(200, { "content-encoding": encoding }).end(bodies.shift());
+    });
+    const fetchPage = clientOf(server);
+    expect((await fetchPage()).received).toBe(0);
+    expect((await troubleOf(fetchPage())).code).toBe("page_broken_off");
+  }
 });
 
 test("takes a byte order mark for what it is, and changes no byte that is not UTF-8 into another", async () => {
