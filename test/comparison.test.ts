@@ -241,8 +241,8 @@ test("begins again when the filter has to be changed, and counts nothing twice",
   const [gone] = others.slice(-1);
   await forget(bench, [gone?.id ?? ""]);
   await using verifying = new VerifyBench(bench, { filter: { events: types }, concurrency: 1 });
-  for (let steps = 0; steps < 20; steps += 1) await verifying.step();
-  expect(verifying.found.read).toBeGreaterThan(0);
+  // no longer than that: what is read ahead of it is less than the rest
+  while (verifying.found.read === 0) await verifying.step();
   bench.api.options.knownTypes = types.slice(1);
   await verifying.toEnd();
   expect(verifying.news.map(({ code }) => code)).toEqual(["event_type_rejected"]);
