@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from "node:timers/promises";
+import { setTimeout as delay } from "node:timers/promises";
 import { BenchApi } from "../api/api.ts";
 import type { Bench } from "../bench.ts";
 import type { Section } from "../tools/figures.ts";
@@ -28,6 +28,6 @@ async function firstArrival(api: BenchApi): Promise<number> {
   for (;;) {
     const { firstArrivalMs } = await api.tell();
     if (firstArrivalMs !== null) return firstArrivalMs;
-    await sleep(50); // asking without end would take a processor away from what is measured
+    await delay(50); // asking without end would take a processor away from what is measured
   }
 }

@@ -38,7 +38,7 @@ async function* chunksOf(body: Readable): AsyncGenerator<Buffer> {
     throw new Trouble(`GET /events: the answer broke off: ${messageOf(cause)}`, {
       kind: "passing",
       code: "page_broken_off",
-      status: 200,
+      status: 200, // of another answer it does not matter how much came
       cause,
     });
   }
