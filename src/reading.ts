@@ -40,6 +40,8 @@ const FAR_BEHIND_MS = 3_600_000;
 const CUT_BEFORE_NOW_MS = 10 * 60_000;
 /** The share of the rate limit that looking at a quiet head may take from history. */
 const QUIET_SHARE = 0.02;
+/** Of its places in a window of the rate limit: a place comes back late by the latency, and a page may be full. */
+const SPARE_PLACES = 2;
 
 /** Reads slices side by side, each page by page, as far ahead of the writer as memory allows. */
 export class Reading {
@@ -246,7 +248,9 @@ export class Reading {
   /** The places in a window of the rate limit that the head will need. */
   get #leave(): number {
     const { pollIntervalMs, rateLimit } = this.#options;
-    return pollIntervalMs === undefined ? 0 : Math.ceil(rateLimit.perMs / this.#headIntervalMs(pollIntervalMs));
+    if (pollIntervalMs === undefined) return 0;
+    const looks = Math.ceil(rateLimit.perMs / this.#headIntervalMs(pollIntervalMs));
+    return this.#isHeadQuiet ? looks : looks + SPARE_PLACES;
   }
 
   #take(): ReadPage[] {
