@@ -4,32 +4,20 @@
 type Texts = readonly (string | undefined)[];
 
 const TEXT_OID = 25;
-const JSONB_OID = 3802;
 /** Dimensions, whether there are nulls, type, length, lower bound. */
 const HEADER_BYTES = 20;
 const LENGTH_BYTES = 4;
-/** jsonb's binary form is this version and the text. */
-const JSONB_VERSION = "\u0001";
 
 /** A parameter of the type text[]; undefined is null. */
 export function textArray(values: Texts): Buffer {
-  return encode(TEXT_OID, "", values);
-}
-
-/** A parameter of the type jsonb[] from JSON texts; undefined is null. */
-export function jsonbArray(values: Texts): Buffer {
-  return encode(JSONB_OID, JSONB_VERSION, values);
-}
-
-function encode(type: number, prefix: string, values: Texts): Buffer {
-  const lengths = values.map((value) => (value === undefined ? -1 : prefix.length + Buffer.byteLength(value)));
+  const lengths = values.map((value) => (value === undefined ? -1 : Buffer.byteLength(value)));
   const bytes = lengths.reduce((sum, length) => sum + LENGTH_BYTES + Math.max(0, length), HEADER_BYTES);
   const buffer = Buffer.allocUnsafe(bytes);
   let at = 0;
-  for (const word of [1, 1, type, values.length, 1]) at = buffer.writeInt32BE(word, at);
+  for (const word of [1, 1, TEXT_OID, values.length, 1]) at = buffer.writeInt32BE(word, at);
   for (const [index, value] of values.entries()) {
     at = buffer.writeInt32BE(lengths[index] ?? -1, at);
-    if (value !== undefined) at += buffer.write(prefix + value, at);
+    if (value !== undefined) at += buffer.write(value, at);
   }
   return buffer;
 }

@@ -1,13 +1,14 @@
 import { type SQL, sql } from "drizzle-orm";
 import type { MirroredEvent } from "../event.ts";
-import { jsonbArray, textArray } from "./binary-array.ts";
+import { textArray } from "./binary-array.ts";
 
 /**
  * The part of a statement that writes events, as CTEs: `page` are the events, `written` the rows that were inserted or
  * updated. `condition` says whether anything is written at all.
  *
  * A row that is the same already is left out before the insert: merely meeting it in ON CONFLICT would lock it, which
- * writes to the table and to the WAL, and would use up a `seq`.
+ * writes to the table and to the WAL, and would use up a `seq`. It is looked for by a subquery, since a join may read the
+ * whole table instead of its index.
  */
 export function upsertEvents(environment: string, events: readonly MirroredEvent[], condition: SQL): SQL {
   return sql`
@@ -20,11 +21,7 @@ export function upsertEvents(environment: string, events: readonly MirroredEvent
         (id, event, created_at, organization_id, object_id, data, context, environment, extra)
       select id, event, created_at, organization_id, object_id, data, context, environment, extra
       from page
-      where not exists (
-        select from workos.events as stored
-        where stored.id = page.id
-          and ${sameContent("stored", "page")}
-      )
+      where (select ${sameContent("stored", "page")} from workos.events as stored where stored.id = page.id) is not true
       order by ordinality
       on conflict (id) do update
       set event = excluded.event,
@@ -52,21 +49,24 @@ export function rowsOf(environment: string, events: readonly MirroredEvent[]): S
 }
 
 /**
- * The events as records. Their JSON text goes to Postgres as it came, in the binary form of its arrays: nothing is quoted,
- * and nothing is parsed twice.
+ * The events as records. Their JSON text is parsed row by row, each in memory that the next one uses again; a parameter
+ * of the type jsonb[] is parsed as a whole, in many times its size. `offset 0` keeps the planner from parsing once more
+ * wherever a column is named.
  */
 export function recordsOf(events: readonly MirroredEvent[]): SQL {
   return sql`
       (
-        select id, event, created_at::timestamptz, data, context, extra, ordinality
+        select
+          id, event, created_at::timestamptz, data::jsonb, context::jsonb, extra::jsonb, ordinality
         from unnest(
           ${textArray(events.map(({ id }) => id))}::text[],
           ${textArray(events.map(({ event }) => event))}::text[],
           ${textArray(events.map(({ createdAt }) => createdAt))}::text[],
-          ${jsonbArray(events.map(({ data }) => data))}::jsonb[],
-          ${jsonbArray(events.map(({ context }) => (context === "null" ? undefined : context)))}::jsonb[],
-          ${jsonbArray(events.map(({ extra }) => extra))}::jsonb[]
+          ${textArray(events.map(({ data }) => data))}::text[],
+          ${textArray(events.map(({ context }) => (context === "null" ? undefined : context)))}::text[],
+          ${textArray(events.map(({ extra }) => extra))}::text[]
         ) with ordinality as given (id, event, created_at, data, context, extra, ordinality)
+        offset 0
       ) as record`;
 }
 
