@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import type { MirrorParts } from "../src/mirror.ts";
 import { DAY, MirrorBench, type MirrorSettings } from "./support/mirror-bench.ts";
 import { expectCursorNotAhead, expectMirrored } from "./support/mirrored.ts";
 import { faults, type SimulatedApiOptions } from "./support/simulated-api.ts";
@@ -103,6 +104,26 @@ test("stores what happens meanwhile at once, before history is read", async () =
   expect(step.history?.share).toBeLessThan(0.9);
   await bench.toHead();
   await expectMirrored(bench.database.pool, bench.api.events);
+});
+
+test("history leaves the head its places of the rate limit, and some to spare while events come in", async () => {
+  const left = new Set<number>();
+  const around = ({ fetchPage }: MirrorParts): Partial<MirrorParts> => ({
+    fetchPage: (request, signal) => {
+      if (request.background !== undefined) left.add(request.background.leave);
+      return fetchPage(request, signal);
+    },
+  });
+  // of the 10,000 requests that the bench allows in a second
+  const looks = 100;
+  await using bench = await setUp({ events: history(8_000) }, { pollIntervalMs: 10, around });
+  while (!left.has(looks)) await bench.step();
+  left.clear();
+  while (!left.has(looks + 2)) {
+    bench.api.emit(1);
+    await bench.step();
+  }
+  expect([...left].filter((places) => places !== looks && places !== looks + 2)).toEqual([]);
 });
 
 test("catches up after a long outage in slices, too", async () => {
