@@ -31,9 +31,7 @@ export class Backfill {
 
   /** `rest` says that the range is done. */
   step(signal: AbortSignal): Promise<{ rest: boolean; news: readonly News[] }> {
-    return this.#range.step(async (pages) => {
-      for (const page of pages) await this.#save(page);
-    }, signal);
+    return this.#range.step((page) => this.#save(page), signal);
   }
 
   /** Gives up what is being asked for. */

@@ -68,9 +68,7 @@ export class Comparison {
   }
 
   async step(signal: AbortSignal): Promise<RangeStep> {
-    const step = await this.#range.step(async (pages) => {
-      for (const page of pages) await this.#take(page);
-    }, signal);
+    const step = await this.#range.step((page) => this.#take(page), signal);
     if (step.rest) this.#tellForgotten();
     return step;
   }

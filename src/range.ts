@@ -47,7 +47,7 @@ export class RangeReading {
   readonly #clock = new ApiClock();
   #reading: Reading | undefined;
   /** Read, but not taken in yet. */
-  #pages: readonly RangePage[] = [];
+  readonly #pages: RangePage[] = [];
   /** Of each slice's last page: the next one may begin with some of them again. */
   readonly #lastIds = new Map<Slice, ReadonlySet<string>>();
   readonly #readUpTo = new Map<Slice, Instant>();
@@ -59,8 +59,8 @@ export class RangeReading {
     this.#until = until;
   }
 
-  /** Reads some pages and has them taken in; if that fails, the next step begins with them. */
-  async step(takeIn: (pages: readonly RangePage[]) => Promise<void>, signal: AbortSignal): Promise<RangeStep> {
+  /** Reads some pages and has each of them taken in; if that fails, the next step begins with the one that failed. */
+  async step(takeIn: (page: RangePage) => Promise<void>, signal: AbortSignal): Promise<RangeStep> {
     this.#reading ??= this.#begin(signal);
     const reading = this.#reading;
     if (this.#pages.length === 0) {
@@ -71,10 +71,12 @@ export class RangeReading {
         return { rest: false, startedAgain: this.#reading === undefined, news };
       }
       for (const { page } of taken.pages) this.#clock.learn(page.apiTime);
-      this.#pages = taken.pages.map((read) => this.#inRange(read));
+      this.#pages.push(...taken.pages.map((read) => this.#inRange(read)));
     }
-    await takeIn(this.#pages);
-    this.#pages = [];
+    for (let page = this.#pages[0]; page !== undefined; page = this.#pages[0]) {
+      await takeIn(page);
+      this.#pages.shift();
+    }
     return { rest: reading.others.length === 0, startedAgain: false, news: [] };
   }
 
