@@ -3,7 +3,7 @@ import { instantOf, msOf } from "../instant.ts";
 import { STATES, type Status } from "../status.ts";
 
 const PREFIX = "workos_mirror_";
-/** A hundred looks a second at the event loop's lag would be two thirds of what an idle mirror costs. */
+/** To know these, the event loop's lag is looked at a hundred times a second: half of what an idle mirror would cost. */
 const BY_TIMER = ["min", "max", "mean", "stddev", "p50", "p90", "p99"];
 const NEVER_MS = 2 ** 31 - 1;
 
