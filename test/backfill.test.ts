@@ -1,20 +1,16 @@
 import { expect, test } from "vitest";
 import { Backfill } from "../src/backfill.ts";
 import type { Store } from "../src/event.ts";
-import { EffectiveFilter } from "../src/filter.ts";
 import { instantOf } from "../src/instant.ts";
 import { createStore } from "../src/postgres/store.ts";
 import { Trouble } from "../src/trouble.ts";
-import { EVENT_TYPES } from "../src/workos/catalogue.ts";
-import { createClient } from "../src/workos/client.ts";
-import { DAY, MirrorBench } from "./support/mirror-bench.ts";
+import { DAY, MirrorBench, partsFor } from "./support/mirror-bench.ts";
 import { expectMirrored } from "./support/mirrored.ts";
 import { generateEvents } from "./support/simulated-events.ts";
 import { until } from "./support/wait.ts";
 
 const NOW = Date.now();
 const EVENTS = 120;
-const PAGE_SIZE = 10;
 
 test("counts each event once, though every other page can't be saved at first", async () => {
   const events = generateEvents({ seed: 3, count: EVENTS, from: NOW - 20 * DAY, to: NOW - DAY });
@@ -29,34 +25,12 @@ test("counts each event once, though every other page can't be saved at first", 
     if (saves % 2 === 0) throw new Trouble("Postgres: away", { kind: "passing", code: "postgres_failing" });
     return store.saveEvents(environment, page);
   };
-  const rateLimit = { requests: 10_000, perMs: 1_000 };
-  const client = {
-    baseUrl: api.url,
-    readKey: async () => api.apiKey,
-    pageSize: PAGE_SIZE,
-    timeoutMs: 1_000,
-    rateLimit,
-  };
-  const parts = {
-    environment: "default",
-    filter: new EffectiveFilter({}, EVENT_TYPES),
-    fetchPage: createClient({ ...client, userAgent: "test" }),
-    reading: { concurrency: 1, rateLimit, pageSize: PAGE_SIZE },
-    store: { saveEvents },
-  };
-  const backfill = new Backfill(parts, instantOf(NOW - 21 * DAY), instantOf(NOW));
-  let failures = 0;
-  for (let rest = false; !rest; ) {
-    await backfill.step(new AbortController().signal).then(
-      (step) => {
-        rest = step.rest;
-      },
-      () => {
-        failures += 1;
-      },
-    );
-  }
-  expect(failures).toBeGreaterThan(8);
+  const parts = { ...partsFor(api, { filter: {}, pageSize: 10, concurrency: 1 }), environment: "default" };
+  const backfill = new Backfill({ ...parts, store: { saveEvents } }, instantOf(NOW - 21 * DAY), instantOf(NOW));
+  const failures: unknown[] = [];
+  const step = async () => (await backfill.step(new AbortController().signal)).rest;
+  for (let rest = false; !rest; ) rest = await step().catch((error: unknown) => failures.push(error) < 0);
+  expect(failures.length).toBeGreaterThan(8);
   expect(backfill.report).toEqual({ read: EVENTS, new: EVENTS, changed: 0, unchanged: 0, quarantined: 0 });
   await expectMirrored(database.pool, api.events);
 });

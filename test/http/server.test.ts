@@ -307,6 +307,8 @@ test("/metrics is what Prometheus reads, each with a help and a type, those of t
       "nodejs_eventloop_lag_seconds",
     ]),
   );
+  // a timer would have to look all the time, however idle the mirror is
+  expect(Object.keys(families).filter((name) => /^nodejs_eventloop_lag_(?!seconds$)/.test(name))).toEqual([]);
 });
 
 // ---- Anything else ----------------------------------------------------------------------------------------------

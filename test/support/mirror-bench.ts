@@ -6,6 +6,7 @@ import { Mirror, type MirrorParts } from "../../src/mirror.ts";
 import { createPool } from "../../src/postgres/connect.ts";
 import { applyMigrations } from "../../src/postgres/migrate.ts";
 import { createStore } from "../../src/postgres/store.ts";
+import type { RangeParts } from "../../src/range.ts";
 import type { Step } from "../../src/step.ts";
 import { EVENT_TYPES } from "../../src/workos/catalogue.ts";
 import { createClient } from "../../src/workos/client.ts";
@@ -29,6 +30,20 @@ export interface MirrorSettings {
   around?: ((parts: MirrorParts) => Partial<MirrorParts>) | undefined;
 }
 
+/** What reads from a simulated API, as fast as it may. */
+export function partsFor(
+  api: SimulatedApi,
+  { filter, pageSize, concurrency }: { filter: EventFilter; pageSize: number; concurrency: number | "auto" },
+): RangeParts {
+  const rateLimit = { requests: 10_000, perMs: 1_000 };
+  const client = { baseUrl: api.url, readKey: async () => api.apiKey, pageSize, timeoutMs: 1_000, rateLimit };
+  return {
+    filter: new EffectiveFilter(filter, EVENT_TYPES),
+    fetchPage: createClient({ ...client, userAgent: "test" }),
+    reading: { concurrency, rateLimit, pageSize },
+  };
+}
+
 /** A mirror in this process, between a simulated API and a migrated database of its own. */
 export class MirrorBench implements AsyncDisposable {
   readonly database: TestDatabase;
@@ -45,29 +60,21 @@ export class MirrorBench implements AsyncDisposable {
 
   constructor(database: TestDatabase, api: SimulatedApi, settings: MirrorSettings) {
     const { filter = {}, sinceDays = 90, pageSize = 100, concurrency = 1, sweep, pollIntervalMs } = settings;
-    const rateLimit = { requests: 10_000, perMs: 1_000 };
+    const parts = partsFor(api, { filter, pageSize, concurrency });
     this.database = database;
     this.api = api;
     this.#settings = settings;
     this.#pool = createPool({ url: database.url, applicationName: "workos-events-mirror test" });
-    const parts: MirrorParts = {
+    const mirrorParts: MirrorParts = {
+      ...parts,
       environment: "default",
-      filter: new EffectiveFilter(filter, EVENT_TYPES),
-      fetchPage: createClient({
-        baseUrl: api.url,
-        readKey: async () => api.apiKey,
-        pageSize,
-        timeoutMs: 1_000,
-        rateLimit,
-        userAgent: "test",
-      }),
       store: createStore(this.#pool),
       startAt: (now) => addMs(now, -sinceDays * DAY),
-      reading: { concurrency, rateLimit, pageSize, ...(pollIntervalMs !== undefined && { pollIntervalMs }) },
+      reading: { ...parts.reading, ...(pollIntervalMs !== undefined && { pollIntervalMs }) },
       sweep,
       ownClock: settings.ownClock ?? (() => api.options.now()),
     };
-    this.#mirror = new Mirror({ ...parts, ...settings.around?.(parts) });
+    this.#mirror = new Mirror({ ...mirrorParts, ...settings.around?.(mirrorParts) });
   }
 
   /** Another process on the same database, as far as memory goes. */

@@ -1,5 +1,4 @@
 import type { Comparer, EventFilter, Store } from "../../src/event.ts";
-import { EffectiveFilter } from "../../src/filter.ts";
 import type { Findings } from "../../src/findings.ts";
 import { type Instant, instantOf } from "../../src/instant.ts";
 import type { News } from "../../src/news.ts";
@@ -8,9 +7,7 @@ import { createPool } from "../../src/postgres/connect.ts";
 import { createStore } from "../../src/postgres/store.ts";
 import { Trouble } from "../../src/trouble.ts";
 import { Verification } from "../../src/verification.ts";
-import { EVENT_TYPES } from "../../src/workos/catalogue.ts";
-import { createClient } from "../../src/workos/client.ts";
-import { DAY, type MirrorBench } from "./mirror-bench.ts";
+import { DAY, type MirrorBench, partsFor } from "./mirror-bench.ts";
 
 export interface VerifySettings {
   /** 89 days ago, if not said otherwise. */
@@ -38,16 +35,12 @@ export class VerifyBench implements AsyncDisposable {
   constructor({ api, database }: MirrorBench, settings: VerifySettings = {}) {
     const { since = instantOf(Date.now() - 89 * DAY), until = instantOf(Date.now()), filter = {} } = settings;
     const { repairs = false, lists = true, environment = "default", pageSize = 10, concurrency = 8 } = settings;
-    const rateLimit = { requests: 10_000, perMs: 1_000 };
-    const client = { baseUrl: api.url, readKey: async () => api.apiKey, pageSize, timeoutMs: 1_000, rateLimit };
     this.#pool = createPool({ url: database.url, applicationName: "workos-events-mirror test" });
     const parts = { comparer: createComparer(this.#pool), store: createStore(this.#pool) };
     this.verification = new Verification(
       {
+        ...partsFor(api, { filter, pageSize, concurrency }),
         environment,
-        filter: new EffectiveFilter(filter, EVENT_TYPES),
-        fetchPage: createClient({ ...client, userAgent: "test" }),
-        reading: { concurrency, rateLimit, pageSize },
         patienceMs: settings.patienceMs ?? 0,
         ...parts,
         ...settings.wrap?.(parts),
