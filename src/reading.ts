@@ -20,7 +20,7 @@ export interface Taken {
 
 const MOST_CONCURRENT = 50;
 /** More than the latency asks for, since it differs from request to request. */
-const SPARE = 1.25;
+const SPARE = 1.1;
 /** No processor reads more pages in a millisecond: what a limit allows beyond that needs no slices. */
 const MOST_PAGES_PER_MS = 0.3;
 /** Of what was read and is not written yet, and of what is on its way. */
@@ -32,7 +32,7 @@ const MOST_AHEAD_PAGES = 10;
 const WORTH_WAITING = 0.25;
 /** Slices with less to read are not cut in two. */
 const FEWEST_PAGES = 4;
-/** Each cut costs about half a request: beyond one for each place there may be so many for each page of history. */
+/** Each cut costs about half a request: beyond one for each place there may be so many for each page that was read. */
 const CUTS_PER_PAGE = 0.02;
 /** A head that is further behind leaves the time until then to slices of history. */
 const FAR_BEHIND_MS = 3_600_000;
@@ -131,7 +131,7 @@ export class Reading {
   /** Cuts a slice in two; answers the one that begins at that instant. */
   split(slice: Slice, at: Instant, options: Omit<WalkOptions, "from" | "until">): Slice {
     const walk = new Walk({ ...options, from: { at }, until: slice.walk.until });
-    const behind = new Slice(slice.purpose, walk, slice.density);
+    const behind = new Slice(slice.purpose, walk, slice);
     slice.walk.until = at;
     if (slice.purpose === "head") {
       slice.purpose = "history";
@@ -156,8 +156,7 @@ export class Reading {
     const idle = this.#width - reading.length;
     if (reading.length === 0 || idle <= 0) return undefined;
     const rests = reading.map((slice) => ({ slice, rest: this.#pagesUntil(slice, slice.walk.until) }));
-    const all = rests.reduce((sum, { rest }) => sum + rest, this.#pagesRead);
-    if (this.#cuts >= this.#width + all * CUTS_PER_PAGE) return undefined;
+    if (this.#cuts >= this.#width + this.#pagesRead * CUTS_PER_PAGE) return undefined;
     const largest = rests.reduce((most, other) => (other.rest > most.rest ? other : most));
     const { until } = largest.slice.walk;
     if (largest.rest < FEWEST_PAGES || until === undefined) return undefined;

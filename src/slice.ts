@@ -1,5 +1,5 @@
 import type { EventPage, Position } from "./event.ts";
-import { type Instant, instantOf, laterOf, msOf } from "./instant.ts";
+import { addMs, type Instant, laterOf, msOf } from "./instant.ts";
 import type { Lead, Walk } from "./walk.ts";
 
 /** A page that was read, and where it leads. */
@@ -20,6 +20,11 @@ export interface ReadPage {
  */
 export type Purpose = "head" | "history" | "sweep";
 
+/** So many times as dense as on the page before: a burst has begun. */
+const BURST = 4;
+/** So many times as long as it has lasted, at most. */
+const BURST_GOES_ON = 4;
+
 /** A range of time that is walked by itself, beside others. */
 export class Slice {
   purpose: Purpose;
@@ -31,11 +36,16 @@ export class Slice {
   hasEnded = false;
   /** Events in a millisecond, where the position is; undefined until a page was read. */
   density: number | undefined;
+  /** Where a burst of events began. */
+  #burstAt: Instant | undefined;
 
-  constructor(purpose: Purpose, walk: Walk, density?: number) {
+  /** `before`: the slice that it was cut from. */
+  constructor(purpose: Purpose, walk: Walk, before?: Slice) {
     this.purpose = purpose;
     this.walk = walk;
-    this.density = density;
+    if (before === undefined) return;
+    this.density = before.density;
+    this.#burstAt = before.#burstAt;
   }
 
   /** Reads the page at the position and moves on behind it. */
@@ -52,13 +62,19 @@ export class Slice {
 
   /** How many events are still to come up to that instant, if they go on to be as dense as on the last page. */
   restUntil(end: Instant): number {
-    return Math.max(0, msOf(end) - msOf(this.walk.position.at)) * (this.density ?? 0);
+    return this.#restMs(end) * (this.density ?? 0);
   }
 
-  /** Where the first of so many equal parts ends, from the position up to that instant. */
+  /** Where the first of so many equal parts ends, of what is still to come up to that instant. */
   partUntil(end: Instant, parts: number): Instant {
-    const fromMs = msOf(this.walk.position.at);
-    return instantOf(fromMs + Math.ceil((msOf(end) - fromMs) / parts));
+    return addMs(this.walk.position.at, Math.ceil(this.#restMs(end) / parts));
+  }
+
+  /** A burst is not expected to go on to the end: an import takes an hour, and a slice may be weeks long. */
+  #restMs(end: Instant): number {
+    const atMs = msOf(this.walk.position.at);
+    const restMs = Math.max(0, msOf(end) - atMs);
+    return this.#burstAt === undefined ? restMs : Math.min(restMs, BURST_GOES_ON * (atMs - msOf(this.#burstAt)));
   }
 
   #look({ events, end, full }: EventPage, from: Position): void {
@@ -69,6 +85,9 @@ export class Slice {
     }
     // a slice may begin with a long silence
     const spanMs = msOf(end.at) - msOf(laterOf(first, from.at));
-    if (spanMs > 0) this.density = events.length / spanMs;
+    if (spanMs <= 0) return;
+    const density = events.length / spanMs;
+    if (this.density !== undefined && density > BURST * this.density) this.#burstAt = first;
+    this.density = density;
   }
 }

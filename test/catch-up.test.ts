@@ -183,6 +183,22 @@ test("bursts, silences and instants with more events than a page are cut without
   await expectMirrored(bench.database.pool, bench.api.events);
 });
 
+test("a burst of events is read side by side, short as it is in a slice of days", async () => {
+  const from = NOW - 40 * DAY;
+  const until = from + 3_600_000;
+  const burst = generateEvents({ seed: 2, count: 900, from, to: until });
+  await using bench = await setUp({ events: [...history(300, { days: 80 }), ...burst] });
+  let most = 0;
+  do {
+    const within = (await cursorsOf(bench)).filter(
+      ({ range_start: start }) => Number(start) > from && Number(start) < until,
+    );
+    most = Math.max(most, within.length);
+  } while (!(await bench.step()).rest);
+  expect(most).toBeGreaterThan(2);
+  await expectMirrored(bench.database.pool, bench.api.events);
+});
+
 test.each([
   ["an API that looks at the last 30 days behind a cursor", { cursorWindow: "present" as const }],
   ["an API that refuses a start older than it keeps", { staleStart: "refuse" as const }],

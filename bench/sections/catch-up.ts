@@ -32,6 +32,7 @@ const cases: readonly Case[] = [
   { verb: "run", latencyMs: 200, requests: 500, target: 85 },
   { verb: "run", latencyMs: 200, requests: 100, spread: "bursty", target: 95 },
   { verb: "run", latencyMs: 200, requests: 500, spread: "bursty", target: 85, isExtra: true },
+  { verb: "run", latencyMs: 1_000, requests: 100, spread: "bursty", isExtra: true },
   { verb: "sync", latencyMs: 50, requests: 100, target: 95, isExtra: true },
   { verb: "sync", latencyMs: 200, requests: 100, target: 95 },
   { verb: "sync", latencyMs: 1_000, requests: 100, target: 95, isExtra: true },

@@ -1,4 +1,4 @@
-import { setImmediate } from "node:timers/promises";
+import { setImmediate, setTimeout } from "node:timers/promises";
 import Bottleneck from "bottleneck";
 
 export interface RateLimit {
@@ -32,7 +32,7 @@ const BACKGROUND = 6;
 export function createLimiter({ requests, perMs }: RateLimit): Limiter {
   const all = withPlaces(requests);
   const background = withPlaces(requests);
-  const latestArrival = watchArrivals();
+  const arrivalOf = watchAnswers();
   let left = 0;
 
   const leave = (places: number) => {
@@ -47,12 +47,7 @@ export function createLimiter({ requests, perMs }: RateLimit): Limiter {
     const giveBack = () => {
       for (const places of taken) void places.incrementReservoir(1);
     };
-    // a timer counts from when its turn of the event loop began, which may be a while ago
-    const giveBackAt = (ms: number) => {
-      const leftMs = ms - performance.now();
-      if (leftMs <= 0) giveBack();
-      else setTimeout(() => giveBackAt(ms), Math.ceil(leftMs)).unref();
-    };
+    const giveBackAt = (ms: number) => void reach(ms).then(giveBack);
     const send = async () => {
       if (how.signal.aborted) {
         giveBack();
@@ -61,7 +56,11 @@ export function createLimiter({ requests, perMs }: RateLimit): Limiter {
       const sentAt = performance.now();
       const sent = request();
       sent.then(
-        () => giveBackAt(sentAt + latestArrival(performance.now() - sentAt) + perMs + CLOCKS_DIFFER_MS),
+        async () => {
+          const latestArrival = arrivalOf(performance.now() - sentAt);
+          await reach(sentAt + perMs); // by then, more is known of how long answers take
+          giveBackAt(sentAt + latestArrival() + perMs + CLOCKS_DIFFER_MS);
+        },
         () => giveBackAt(performance.now() + perMs + ON_ITS_WAY_MS),
       );
       return sent;
@@ -81,6 +80,13 @@ function withPlaces(reservoir: number): Bottleneck {
   return places;
 }
 
+/** A timer counts from when its turn of the event loop began, which may be a while ago. It keeps no process alive. */
+async function reach(ms: number): Promise<void> {
+  for (let leftMs = ms - performance.now(); leftMs > 0; leftMs = ms - performance.now()) {
+    await setTimeout(Math.ceil(leftMs), undefined, { ref: false });
+  }
+}
+
 /** So many answers are looked back at; until there are many, a request may have come just before its answer. */
 const WATCHED = 100;
 const FEWEST_WATCHED = 50;
@@ -88,16 +94,20 @@ const FEWEST_WATCHED = 50;
 const FASTEST_WAY_MS = 30;
 
 /**
- * How many milliseconds after it was sent a request came to the server at the latest, given how long its answer took:
- * the server needs some time to answer, and of the fastest answer it is known that nearly all of it may have been that.
+ * Takes how long an answer took, and answers what tells, whenever it is asked, how many milliseconds after it was sent
+ * that request came to the server at the latest: the server needs some time to answer, and of the fastest answer, then
+ * or now, it is known that nearly all of it may have been that.
  */
-function watchArrivals(): (tookMs: number) => number {
+function watchAnswers(): (tookMs: number) => () => number {
   const recent: number[] = [];
   return (tookMs) => {
     recent.push(tookMs);
     if (recent.length > WATCHED) recent.shift();
-    if (recent.length < FEWEST_WATCHED) return tookMs;
-    return tookMs - Math.max(0, Math.min(...recent) - FASTEST_WAY_MS);
+    const fastestThen = Math.min(...recent);
+    return () => {
+      if (recent.length < FEWEST_WATCHED) return tookMs;
+      return tookMs - Math.max(0, Math.min(fastestThen, ...recent) - FASTEST_WAY_MS);
+    };
   };
 }
 

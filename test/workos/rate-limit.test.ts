@@ -76,6 +76,17 @@ test.concurrent("counts requests that failed, were hung up on, or were given up:
   expect(api.maxInWindow(LIMIT.perMs)).toBeLessThanOrEqual(LIMIT.requests);
 });
 
+test.concurrent("gives the first places back in time, too, however long answers take", { retry: 2 }, async () => {
+  const latencyMs = 600;
+  await using api = await startSimulatedApi({ latencyMs });
+  const { requests, perMs } = { requests: 60, perMs: 2000 };
+  const limiter = createLimiter({ requests, perMs });
+  await Promise.all(Array.from({ length: 2 * requests }, () => ask(limiter, api)));
+  const lastAfterMs = (api.requests.at(-1)?.at ?? 0) - (api.requests[0]?.at ?? 0);
+  expect(lastAfterMs).toBeLessThan(perMs + latencyMs / 2);
+  expect(api.maxInWindow(perMs)).toBe(requests);
+});
+
 /** A way to the API on which the first request is held up. */
 async function startSlowWay(api: SimulatedApi, firstMs: number) {
   let holdMs = firstMs;
