@@ -1,5 +1,5 @@
-import { setImmediate, setTimeout } from "node:timers/promises";
-import Bottleneck from "bottleneck";
+import { setImmediate } from "node:timers/promises";
+import Bottleneck from "bottleneck/light.js";
 
 export interface RateLimit {
   requests: number;
@@ -24,6 +24,15 @@ const MOST_LEFT = 0.25;
 const URGENT = 4;
 const BACKGROUND = 6;
 
+/** A place whose request came to its end, and still counts for the server. */
+interface Used {
+  isBackground: boolean;
+  /** By then the request had come to the server. */
+  arrivedBy: number;
+  /** How long the fastest answer took, as far as that was known then. */
+  fastestMs: number;
+}
+
 /**
  * At most `requests` in ANY sliding window of `perMs`, as the server counts them. A reservoir that is refilled every
  * `perMs` would let twice as many through around each refill; so each place is given back on its own, `perMs` after its
@@ -32,8 +41,12 @@ const BACKGROUND = 6;
 export function createLimiter({ requests, perMs }: RateLimit): Limiter {
   const all = withPlaces(requests);
   const background = withPlaces(requests);
-  const arrivalOf = watchAnswers();
+  const answers = new Answers();
+  let used: Used[] = [];
+  /** Requests that hold a place or wait for one. */
+  let open = 0;
   let left = 0;
+  let timer: NodeJS.Timeout | undefined;
 
   const leave = (places: number) => {
     const allowed = Math.min(places, Math.floor(requests * MOST_LEFT));
@@ -41,32 +54,50 @@ export function createLimiter({ requests, perMs }: RateLimit): Limiter {
     left = allowed;
   };
 
+  const giveBack = (places: readonly Pick<Used, "isBackground">[]) => {
+    if (places.length === 0) return;
+    open -= places.length;
+    void all.incrementReservoir(places.length);
+    const behind = places.filter(({ isBackground }) => isBackground).length;
+    if (behind > 0) void background.incrementReservoir(behind);
+  };
+
+  const giveBackWhatIsDue = () => {
+    const now = performance.now();
+    const leftMs = ({ arrivedBy, fastestMs }: Used) =>
+      arrivedBy - answers.notOnTheWayMs(fastestMs) + perMs + CLOCKS_DIFFER_MS - now;
+    giveBack(used.filter((place) => leftMs(place) <= 0));
+    used = used.filter((place) => leftMs(place) > 0);
+    clearTimeout(timer);
+    // an idle process is not woken for places that nobody waits for
+    if (used.length === 0 || open <= requests - left) return;
+    timer = setTimeout(giveBackWhatIsDue, Math.ceil(Math.min(...used.map(leftMs)))).unref();
+  };
+
   return async (request, how) => {
     how.signal.throwIfAborted();
-    const taken = how.background === undefined ? [all] : [all, background];
-    const giveBack = () => {
-      for (const places of taken) void places.incrementReservoir(1);
+    const isBackground = how.background !== undefined;
+    const use = (arrivedBy: number, fastestMs: number) => {
+      used.push({ isBackground, arrivedBy, fastestMs });
+      giveBackWhatIsDue();
     };
-    const giveBackAt = (ms: number) => void reach(ms).then(giveBack);
     const send = async () => {
       if (how.signal.aborted) {
-        giveBack();
+        giveBack([{ isBackground }]);
         throw how.signal.reason;
       }
       const sentAt = performance.now();
       const sent = request();
       sent.then(
-        async () => {
-          const latestArrival = arrivalOf(performance.now() - sentAt);
-          await reach(sentAt + perMs); // by then, more is known of how long answers take
-          giveBackAt(sentAt + latestArrival() + perMs + CLOCKS_DIFFER_MS);
-        },
-        () => giveBackAt(performance.now() + perMs + ON_ITS_WAY_MS),
+        () => use(performance.now(), answers.note(performance.now() - sentAt)),
+        () => use(performance.now() + ON_ITS_WAY_MS, 0),
       );
       return sent;
     };
-    if (how.background === undefined) return untilStopped(all.schedule({ priority: URGENT }, send), how.signal);
-    leave(how.background.leave);
+    if (how.background !== undefined) leave(how.background.leave);
+    open += 1;
+    giveBackWhatIsDue();
+    if (!isBackground) return untilStopped(all.schedule({ priority: URGENT }, send), how.signal);
     const inTurn = () => all.schedule({ priority: BACKGROUND }, send);
     return untilStopped(background.schedule(inTurn), how.signal);
   };
@@ -80,13 +111,6 @@ function withPlaces(reservoir: number): Bottleneck {
   return places;
 }
 
-/** A timer counts from when its turn of the event loop began, which may be a while ago. It keeps no process alive. */
-async function reach(ms: number): Promise<void> {
-  for (let leftMs = ms - performance.now(); leftMs > 0; leftMs = ms - performance.now()) {
-    await setTimeout(Math.ceil(leftMs), undefined, { ref: false });
-  }
-}
-
 /** So many answers are looked back at; until there are many, a request may have come just before its answer. */
 const WATCHED = 100;
 const FEWEST_WATCHED = 50;
@@ -94,21 +118,26 @@ const FEWEST_WATCHED = 50;
 const FASTEST_WAY_MS = 30;
 
 /**
- * Takes how long an answer took, and answers what tells, whenever it is asked, how many milliseconds after it was sent
- * that request came to the server at the latest: the server needs some time to answer, and of the fastest answer, then
- * or now, it is known that nearly all of it may have been that.
+ * How long the last answers took, in milliseconds. The server needs some time to answer, and of the fastest answer it is
+ * known that nearly all of it may have been that.
  */
-function watchAnswers(): (tookMs: number) => () => number {
-  const recent: number[] = [];
-  return (tookMs) => {
-    recent.push(tookMs);
-    if (recent.length > WATCHED) recent.shift();
-    const fastestThen = Math.min(...recent);
-    return () => {
-      if (recent.length < FEWEST_WATCHED) return tookMs;
-      return tookMs - Math.max(0, Math.min(fastestThen, ...recent) - FASTEST_WAY_MS);
-    };
-  };
+class Answers {
+  readonly #recent: number[] = [];
+  #fastestMs = 0;
+
+  /** Tells of the fastest one, this one included. */
+  note(tookMs: number): number {
+    this.#recent.push(tookMs);
+    if (this.#recent.length > WATCHED) this.#recent.shift();
+    this.#fastestMs = Math.min(...this.#recent);
+    return this.#fastestMs;
+  }
+
+  /** So much of an answer's time, its request was not on its way any more; given the fastest one that was known then. */
+  notOnTheWayMs(fastestMs: number): number {
+    if (this.#recent.length < FEWEST_WATCHED) return 0;
+    return Math.max(0, Math.min(fastestMs, this.#fastestMs) - FASTEST_WAY_MS);
+  }
 }
 
 /** Settles as `answer` does, or rejects with the signal's reason when that comes first. */

@@ -87,6 +87,15 @@ test.concurrent("gives the first places back in time, too, however long answers 
   expect(api.maxInWindow(perMs)).toBe(requests);
 });
 
+test.concurrent("wakes a request that waits only because more is left to others than before", async () => {
+  const perMs = 300;
+  const limiter = createLimiter({ requests: 20, perMs });
+  const send = (leave: number) => limiter(async () => performance.now(), { signal: NEVER, background: { leave } });
+  const first = await send(0);
+  await Promise.all(Array.from({ length: 15 }, () => send(0)));
+  expect((await send(5)) - first).toBeGreaterThanOrEqual(perMs);
+});
+
 /** A way to the API on which the first request is held up. */
 async function startSlowWay(api: SimulatedApi, firstMs: number) {
   let holdMs = firstMs;
