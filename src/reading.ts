@@ -21,8 +21,8 @@ export interface Taken {
 const MOST_CONCURRENT = 50;
 /** More than the latency asks for, since it differs from request to request. */
 const SPARE = 1.1;
-/** More pages in a millisecond no processor reads and writes: what a limit allows beyond that needs no slices. */
-const MOST_PAGES_PER_MS = 0.6;
+/** No processor reads more pages in a millisecond: what a limit allows beyond that needs no slices. */
+const MOST_PAGES_PER_MS = 0.3;
 /** Of what was read and is not written yet, and of what is on its way. */
 const MOST_BUFFERED_BYTES = 2 * 1024 * 1024;
 const MOST_ASKED_BYTES = 8 * 1024 * 1024;
