@@ -22,8 +22,8 @@ const SAME_SIGNAL_MS = 200;
 const STOP_WITHIN_MS = 4_000;
 
 // Pages come and go: a heap that is let grow keeps several times what is in use (374 MB instead of 165 after 150,000
-// events without a limit), and reads no faster for it. And what runs a
-// few times a second is compiled late: that was a tenth of what an idle mirror costs.
+// events without a limit), and reads no faster for it. And what runs a few times a second is compiled late: to do so was
+// a tenth of what an idle mirror costs.
 const FLAGS = ["--semi-space-growth-factor=1", "--heap-growing-percent=20", "--invocation-count-for-maglev=2000"];
 for (const flag of FLAGS) setFlagsFromString(flag);
 

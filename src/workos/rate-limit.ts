@@ -42,7 +42,8 @@ export function createLimiter({ requests, perMs }: RateLimit): Limiter {
   const all = withPlaces(requests);
   const background = withPlaces(requests);
   const answers = new Answers();
-  let used: Used[] = [];
+  /** In the order in which they came to their end: there may be many, so only the first ones are looked at. */
+  const used: Used[] = [];
   /** Requests that hold a place or wait for one. */
   let open = 0;
   let left = 0;
@@ -66,12 +67,13 @@ export function createLimiter({ requests, perMs }: RateLimit): Limiter {
     const now = performance.now();
     const leftMs = ({ arrivedBy, fastestMs }: Used) =>
       arrivedBy - answers.notOnTheWayMs(fastestMs) + perMs + CLOCKS_DIFFER_MS - now;
-    giveBack(used.filter((place) => leftMs(place) <= 0));
-    used = used.filter((place) => leftMs(place) > 0);
+    const firstLeft = used.findIndex((place) => leftMs(place) > 0);
+    giveBack(used.splice(0, firstLeft < 0 ? used.length : firstLeft));
     clearTimeout(timer);
+    const [next] = used;
     // an idle process is not woken for places that nobody waits for
-    if (used.length === 0 || open <= requests - left) return;
-    timer = setTimeout(giveBackWhatIsDue, Math.ceil(Math.min(...used.map(leftMs)))).unref();
+    if (next === undefined || open <= requests - left) return;
+    timer = setTimeout(giveBackWhatIsDue, Math.ceil(leftMs(next))).unref();
   };
 
   return async (request, how) => {

@@ -87,6 +87,16 @@ test.concurrent("gives the first places back in time, too, however long answers 
   expect(api.maxInWindow(perMs)).toBe(requests);
 });
 
+test.concurrent("keeps the limit when an API that answered at once becomes slow", async () => {
+  await using api = await startSimulatedApi();
+  const { requests, perMs } = { requests: 200, perMs: 3000 };
+  const limiter = createLimiter({ requests, perMs });
+  await Promise.all(Array.from({ length: 50 }, () => ask(limiter, api)));
+  api.options.latencyMs = 600;
+  await Promise.all(Array.from({ length: requests }, () => ask(limiter, api)));
+  expect(api.maxInWindow(perMs)).toBeLessThanOrEqual(requests);
+});
+
 test.concurrent("wakes a request that waits only because more is left to others than before", async () => {
   const perMs = 300;
   const limiter = createLimiter({ requests: 20, perMs });
