@@ -1,5 +1,15 @@
 import { ApiClock } from "./api-clock.ts";
-import type { FetchPage, Position, Save, SavedEvents, SavedPages, Store } from "./event.ts";
+import {
+  type Cursor,
+  type CursorKey,
+  type FetchPage,
+  filterKey,
+  type Position,
+  type Save,
+  type SavedEvents,
+  type SavedPages,
+  type Store,
+} from "./event.ts";
 import type { EffectiveFilter } from "./filter.ts";
 import { addMs, earlierOf, type Instant } from "./instant.ts";
 import type { News } from "./news.ts";
@@ -27,6 +37,8 @@ export interface MirrorParts {
 const SKEW_TOLERANCE_MS = 5_000;
 /** More ways around than these in one step lead nowhere: every event type, and then some. */
 const MOST_DETOURS = 150;
+/** A mirror at rest reads its cursors so often, which others may change: a query a second was a sixth of what it cost. */
+const KNOWN_FOR_MS = 4_500;
 
 /**
  * WHAT the mirror does: one step takes the pages that were read and saves them together with the positions behind them.
@@ -39,6 +51,8 @@ export class Mirror {
   #startedAgain = false;
   /** What is to be told with the next step that succeeds. */
   readonly #untold: News[] = [];
+  /** The cursors as they were read, while nothing was written since. */
+  #known: { filter: string; cursors: readonly Cursor[]; readAt: number } | undefined;
   #sweepDueAt = 0;
   /** The last sweep ended here. */
   #sweptUpTo: Instant | undefined;
@@ -68,6 +82,11 @@ export class Mirror {
 
   /** Forgets everything that is not in the database, and gives up what is being asked for. */
   reset(): void {
+    this.#known = undefined;
+    this.#endPass();
+  }
+
+  #endPass(): void {
     this.#pass?.reading.stop();
     this.#pass = undefined;
   }
@@ -91,15 +110,25 @@ export class Mirror {
   }
 
   async #begin(signal: AbortSignal): Promise<Pass> {
-    const { environment, filter, fetchPage, store, startAt, reading } = this.#parts;
+    const { environment, filter, fetchPage, startAt, reading } = this.#parts;
     filter.tryAgain(Date.now());
     const key = { environment, filter: filter.current };
-    const cursors = await store.readCursors(key);
+    const cursors = await this.#cursorsOf(key);
     const now = this.#clock.now();
     const walking = { fetchPage, clock: this.#clock };
     const pass = new Pass(key, cursors, { at: startAt(now), now }, walking, { ...reading, signal });
     if (pass.isHistoryDone) this.#sweep(pass, now);
     return pass;
+  }
+
+  async #cursorsOf(key: CursorKey): Promise<readonly Cursor[]> {
+    const filter = filterKey(key.filter);
+    const known = this.#known;
+    if (known?.filter === filter && performance.now() - known.readAt < KNOWN_FOR_MS) return known.cursors;
+    const readAt = performance.now();
+    const cursors = await this.#parts.store.readCursors(key);
+    this.#known = { filter, cursors, readAt };
+    return cursors;
   }
 
   /** What turned up within the window behind a cursor is found by reading from that much before the last sweep's end. */
@@ -181,7 +210,8 @@ export class Mirror {
       requestId: last?.page.requestId,
     };
     if (!isHeadOver || reading.others.length > 0) return { ...step, rest: false };
-    this.reset();
+    if (pass.hasStored || pass.hadOthers) this.reset();
+    else this.#endPass();
     if (pass.sweeps !== undefined) this.#swept(pass.sweeps);
     if (pass.progress(this.#clock.now()) !== undefined) await this.#parts.store.forgetHistory(pass.key);
     // while the others were read, the head was left alone for a while

@@ -1,4 +1,6 @@
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
+import type { CursorKey } from "../src/event.ts";
+import type { MirrorParts } from "../src/mirror.ts";
 import type { Step } from "../src/step.ts";
 import { DAY, MirrorBench, type MirrorSettings } from "./support/mirror-bench.ts";
 import { expectMirrored } from "./support/mirrored.ts";
@@ -384,6 +386,29 @@ test("writes nothing at the head while nothing happens", async () => {
   expect(steps).toHaveLength(1);
   expect(steps[0]).not.toHaveProperty("saved");
   expect((await bench.database.pool.query("select * from workos.cursors")).rows).toEqual(before.rows);
+});
+
+test("at rest, reads its cursors once in several polls, and sees within five seconds what others made of them", async () => {
+  vi.useFakeTimers({ toFake: ["performance"] });
+  onTestFinished(() => void vi.useRealTimers());
+  let reads = 0;
+  const around = ({ store }: MirrorParts) => {
+    const readCursors = (key: CursorKey) => {
+      reads += 1;
+      return store.readCursors(key);
+    };
+    return { store: { ...store, readCursors } };
+  };
+  const events = history({ fromDaysAgo: 5, count: 30 });
+  await using bench = await MirrorBench.setUp({ now: () => NOW, events }, { sinceDays: 10, around });
+  for (let poll = 0; poll < 4; poll += 1) await bench.toHead();
+  expect(reads).toBe(2); // once more after it has written
+  await bench.database.pool.query("update workos.cursors set after = null, at = at - interval '1 day'");
+  const asked = bench.api.requests.length;
+  vi.advanceTimersByTime(5_000);
+  await bench.toHead();
+  expect(reads).toBe(3);
+  expect(bench.api.requests.slice(asked).some(({ query }) => query.has("range_start"))).toBe(true);
 });
 
 test("two mirrors on one cursor lose nothing and store nothing twice", async () => {

@@ -69,13 +69,16 @@ export function createPool(options: DatabaseOptions): Pool {
   return new Pool({ config: { ...config, pipeline: true }, encryption });
 }
 
-/** Runs `work` on a connection of its own; whatever goes wrong comes out as a Trouble. */
-export async function withConnection<T>(pool: pg.Pool, work: (database: Database) => Promise<T>): Promise<T> {
+/**
+ * Runs `work` on a connection of its own; whatever goes wrong comes out as a Trouble, and closes the connection: that
+ * rolls back without asking a server that may not answer any more.
+ */
+export async function withClient<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
   let client: pg.PoolClient | undefined;
   let broken = true;
   try {
     client = await pool.connect();
-    const result = await work(drizzle({ client }));
+    const result = await work(client);
     broken = false;
     return result;
   } catch (error) {
@@ -83,6 +86,10 @@ export async function withConnection<T>(pool: pg.Pool, work: (database: Database
   } finally {
     client?.release(broken);
   }
+}
+
+export function withConnection<T>(pool: pg.Pool, work: (database: Database) => Promise<T>): Promise<T> {
+  return withClient(pool, (client) => work(drizzle({ client })));
 }
 
 /** The same on a connection that waits for an answer as long as it takes: to migrate a large table may take hours. */

@@ -2,7 +2,7 @@ import { type SQL, sql } from "drizzle-orm";
 import type pg from "pg";
 import { type Cursor, type CursorKey, filterKey, type Gap, type Move, type Position, samePosition } from "../event.ts";
 import type { Instant } from "../instant.ts";
-import { withConnection } from "./connect.ts";
+import { inOneStatement } from "./transaction.ts";
 
 /** An instant of ours, with microseconds; null for an infinite one. */
 export function instantText(column: string): SQL {
@@ -24,9 +24,10 @@ function isAt(key: CursorKey, rangeEnd: Instant | undefined, { after, at }: Posi
 
 type CursorRow = Record<"range_start" | "range_end" | "after", string | null> & Record<"at" | "started_at", Instant>;
 
-export function readCursors(pool: pg.Pool, key: CursorKey): Promise<Cursor[]> {
-  return withConnection(pool, async (database) => {
-    const { rows } = await database.execute<CursorRow>(sql`
+export async function readCursors(pool: pg.Pool, key: CursorKey): Promise<Cursor[]> {
+  const rows = await inOneStatement<CursorRow>(
+    pool,
+    sql`
       select
         ${instantText("range_start")} as range_start,
         ${instantText("cursors.range_end")} as range_end,
@@ -35,14 +36,14 @@ export function readCursors(pool: pg.Pool, key: CursorKey): Promise<Cursor[]> {
         ${instantText("started_at")} as started_at
       from workos.cursors
       where ${isOf(key)}
-      order by cursors.range_end`);
-    return rows.map((row) => ({
-      rangeStart: row.range_start ?? undefined,
-      rangeEnd: row.range_end ?? undefined,
-      position: { at: row.at, ...(row.after === null ? {} : { after: row.after }) },
-      startedAt: row.started_at,
-    }));
-  });
+      order by cursors.range_end`,
+  );
+  return rows.map((row) => ({
+    rangeStart: row.range_start ?? undefined,
+    rangeEnd: row.range_end ?? undefined,
+    position: { at: row.at, ...(row.after === null ? {} : { after: row.after }) },
+    startedAt: row.started_at,
+  }));
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { SQL } from "drizzle-orm";
 import { PgDialect } from "drizzle-orm/pg-core";
 import type pg from "pg";
-import { troubleOfPostgres } from "./errors.ts";
+import { withClient } from "./connect.ts";
 
 export type Row = Record<string, unknown>;
 
@@ -21,32 +21,28 @@ const BEGIN = `
 
 /**
  * Runs the statements in one transaction, under the lock of all writers, and answers the rows of each. All of them are
- * sent at once: the transaction costs one round trip. On any error the connection is closed, which rolls back without
- * asking a server that may not answer any more.
+ * sent at once: the transaction costs one round trip.
  */
-export async function inTransaction(pool: pg.Pool, statements: readonly SQL[]): Promise<Row[][]> {
-  let client: pg.PoolClient | undefined;
-  let broken = true;
-  try {
-    const connected = await pool.connect();
-    client = connected;
+export function inTransaction(pool: pg.Pool, statements: readonly SQL[]): Promise<Row[][]> {
+  return withClient(pool, async (client) => {
     const sent = [
-      connected.query(BEGIN),
-      ...statements.map((statement) => send(connected, statement)),
-      connected.query("commit"),
+      client.query(BEGIN),
+      ...statements.map((statement) => send(client, statement)),
+      client.query("commit"),
     ];
     // The first that fails is the reason; those behind it fail because of it.
     const [, ...results] = await settleAll(sent);
-    broken = false;
     return results.slice(0, -1).map(({ rows }) => rows);
-  } catch (error) {
-    throw troubleOfPostgres(error);
-  } finally {
-    client?.release(broken);
-  }
+  });
 }
 
-function send(client: pg.PoolClient, statement: SQL): Promise<pg.QueryResult<Row>> {
+/** A statement by itself; it comes as it is, past the part of drizzle that an idle mirror would feel. */
+export async function inOneStatement<R extends Row>(pool: pg.Pool, statement: SQL): Promise<R[]> {
+  const { rows } = await withClient(pool, (client) => send<R>(client, statement));
+  return rows;
+}
+
+function send<R extends Row>(client: pg.PoolClient, statement: SQL): Promise<pg.QueryResult<R>> {
   const { sql: text, params } = dialect.sqlToQuery(statement);
   return client.query(text, params);
 }

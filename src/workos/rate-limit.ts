@@ -47,12 +47,19 @@ export function createLimiter({ requests, perMs }: RateLimit): Limiter {
   /** Requests that hold a place or wait for one. */
   let open = 0;
   let left = 0;
+  /** Of many requests that are made in one turn of the event loop, none is on its way before the last one is made. */
+  let turn: Promise<void> = Promise.resolve();
   let timer: NodeJS.Timeout | undefined;
 
   const leave = (places: number) => {
     const allowed = Math.min(places, Math.floor(requests * MOST_LEFT));
     if (allowed !== left) void background.incrementReservoir(left - allowed);
     left = allowed;
+  };
+
+  const take = (isBackground: boolean) => {
+    void all.incrementReservoir(-1);
+    if (isBackground) void background.incrementReservoir(-1);
   };
 
   const giveBack = (places: readonly Pick<Used, "isBackground">[]) => {
@@ -99,6 +106,11 @@ export function createLimiter({ requests, perMs }: RateLimit): Limiter {
     if (how.background !== undefined) leave(how.background.leave);
     open += 1;
     giveBackWhatIsDue();
+    if (open <= requests - (isBackground ? left : 0)) {
+      take(isBackground); // there is one for each of those that are open: to go through the queue would take a timer
+      turn = turn.then(() => setImmediate());
+      return untilStopped(turn.then(send), how.signal);
+    }
     if (!isBackground) return untilStopped(all.schedule({ priority: URGENT }, send), how.signal);
     const inTurn = () => all.schedule({ priority: BACKGROUND }, send);
     return untilStopped(background.schedule(inTurn), how.signal);

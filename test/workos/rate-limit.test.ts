@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { createLimiter, type Limiter, type RateLimit } from "../../src/workos/rate-limit.ts";
 import { faults, type SimulatedApi, startSimulatedApi } from "../support/simulated-api.ts";
 
@@ -60,6 +60,15 @@ test.concurrent("lets a burst through at once up to the limit, and what follows 
   const at = api.requests.map((request) => request.at - (api.requests[0]?.at ?? 0));
   expect(at[requests - 1]).toBeLessThan(0.8 * perMs);
   expect(at[requests]).toBeGreaterThanOrEqual(perMs);
+});
+
+test("sends at once what need not wait", async () => {
+  const limiter = createLimiter({ requests: 2, perMs: 3_600_000 });
+  vi.useFakeTimers({ toFake: ["setTimeout"] });
+  onTestFinished(() => void vi.useRealTimers());
+  const send = async (what: string) => what;
+  expect(await limiter(() => send("in front"), { signal: NEVER })).toBe("in front");
+  expect(await limiter(() => send("behind"), { signal: NEVER, background: { leave: 0 } })).toBe("behind");
 });
 
 test.concurrent("counts requests that failed, were hung up on, or were given up: the server saw them too", async () => {
