@@ -5,6 +5,7 @@ import { createMetrics } from "./http/metrics.ts";
 import { startHttp } from "./http/server.ts";
 import { instantOf } from "./instant.ts";
 import { Journal, logNews } from "./journal.ts";
+import { giveBackMemory } from "./memory.ts";
 import { Mirror } from "./mirror.ts";
 import type { News } from "./news.ts";
 import { type Context, createParts } from "./parts.ts";
@@ -55,6 +56,7 @@ export async function runDaemon(config: Config, context: DaemonContext, once: bo
     reading: once ? parts.reading : { ...parts.reading, pollIntervalMs: config.pollIntervalMs },
     sweep: once ? undefined : config.sweep,
   });
+  let hadHistory = false;
   const http = once ? undefined : await openHttp(config, status, metrics, log);
   journal.start();
   // first of all, so that another replica need not wait for what is still to be ended here
@@ -74,7 +76,12 @@ export async function runDaemon(config: Config, context: DaemonContext, once: bo
       intervalMs: config.pollIntervalMs,
       once,
       signal,
-      onStep: ({ step }) => (step === undefined ? journal.standingBy() : journal.step(step)),
+      onStep: ({ step }) => {
+        if (step === undefined) return journal.standingBy();
+        journal.step(step);
+        if (hadHistory && step.history === undefined && !once) void giveBackMemory();
+        hadHistory = step.history !== undefined;
+      },
       onFailure: (failure) => {
         // the tables may be gone, or of another version
         if (failure.trouble.code === "postgres_refused") status.migrated = false;

@@ -21,7 +21,7 @@ export async function memory(bench: Bench): Promise<Section> {
   await using database = await bench.postgres.createDatabase();
   await using mirror = new BenchMirror("run", {
     folder: bench.postgres.folder,
-    env: { ...api.env, DATABASE_URL: database.url, RATE_LIMIT: "100000/1s" },
+    env: { ...api.env, DATABASE_URL: database.url, RATE_LIMIT: "100000/1s", MALLOC_ARENA_MAX: "1" },
   });
   const samples: Sample[] = [];
   const done = new AbortController();
@@ -38,7 +38,7 @@ export async function memory(bench: Bench): Promise<Section> {
     .map(({ atMs, resident }) => ({ x: rowsAt(atMs), y: resident }))
     .filter(({ x }) => x >= steadyFrom);
   return {
-    title: `resident memory over ${progress.at(-1)?.rows} events without a limit, the API answers in 50 ms`,
+    title: `resident memory over ${progress.at(-1)?.rows} events without a limit, the API answers in 50 ms, MALLOC_ARENA_MAX=1 as in the image`,
     figures: [
       { name: "after all events", unit: "MB", values: [end], target: { atMost: 100 } },
       { name: "highest", unit: "MB", values: [peak], target: { atMost: 100 } },
