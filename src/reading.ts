@@ -21,8 +21,8 @@ export interface Taken {
 const MOST_CONCURRENT = 50;
 /** More than the latency asks for, since it differs from request to request. */
 const SPARE = 1.1;
-/** No processor reads more pages in a millisecond: what a limit allows beyond that needs no slices. */
-const MOST_PAGES_PER_MS = 0.3;
+/** WorkOS allows 0.1 of them. More slices than this asks for are hardly faster, and take memory. */
+const MOST_PAGES_PER_MS = 0.15;
 /** Of what was read and is not written yet, and of what is on its way. */
 const MOST_BUFFERED_BYTES = 2 * 1024 * 1024;
 const MOST_ASKED_BYTES = 8 * 1024 * 1024;

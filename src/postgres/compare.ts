@@ -4,14 +4,14 @@ import type { Comparer, Difference, EventPage } from "../event.ts";
 import { textArray } from "./binary-array.ts";
 import { withConnection } from "./connect.ts";
 import { isDataRefused } from "./errors.ts";
-import { events } from "./schema.ts";
 import { makeStorable } from "./storable.ts";
 import { rowsOf, sameContent } from "./upsert.ts";
 
 /** Looks at workos.events without writing or locking anything: a standby will do, and a role that may only select. */
 export function createComparer(pool: pg.Pool): Comparer {
   return {
-    requireTable: () => withConnection(pool, async (database) => void (await database.select().from(events).limit(0))),
+    requireTable: () =>
+      withConnection(pool, async (database) => void (await database.execute(sql`select * from workos.events limit 0`))),
 
     compare: (environment, page) =>
       compare(pool, environment, page).catch(async (error: unknown) => {
