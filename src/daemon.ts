@@ -56,7 +56,6 @@ export async function runDaemon(config: Config, context: DaemonContext, once: bo
     reading: once ? parts.reading : { ...parts.reading, pollIntervalMs: config.pollIntervalMs },
     sweep: once ? undefined : config.sweep,
   });
-  let hadHistory = false;
   const http = once ? undefined : await openHttp(config, status, metrics, log);
   journal.start();
   // first of all, so that another replica need not wait for what is still to be ended here
@@ -77,10 +76,11 @@ export async function runDaemon(config: Config, context: DaemonContext, once: bo
       once,
       signal,
       onStep: ({ step }) => {
-        if (step === undefined) return journal.standingBy();
-        journal.step(step);
-        if (hadHistory && step.history === undefined && !once) void giveBackMemory();
-        hadHistory = step.history !== undefined;
+        const before = status.state;
+        if (step === undefined) journal.standingBy();
+        else journal.step(step);
+        if (once || before === "caught_up" || status.state !== "caught_up") return;
+        giveBackMemory().catch((error) => log.debug(`memory can't be given back: ${messageOf(error)}`));
       },
       onFailure: (failure) => {
         // the tables may be gone, or of another version

@@ -3,7 +3,7 @@ import { runInNewContext } from "node:vm";
 
 /**
  * Collects the garbage and gives its memory back to the system. V8 does so by itself, but only after minutes of rest:
- * until then, a mirror that has caught up would keep what it took to read history. Stops the program for some 50 ms.
+ * until then, a mirror that has caught up would keep what it took to start and to read. Stops the program for some 50 ms.
  */
 export async function giveBackMemory(): Promise<void> {
   setFlagsFromString("--expose-gc"); // for contexts that are made from now on
