@@ -37,7 +37,7 @@ export interface MirrorParts {
 const SKEW_TOLERANCE_MS = 5_000;
 /** More ways around than these in one step lead nowhere: every event type, and then some. */
 const MOST_DETOURS = 150;
-/** A mirror at rest reads its cursors so often, which others may change: a query a second was a sixth of what it cost. */
+/** So long a mirror at rest goes by the cursors that it has read. To ask each second was a sixth of what it cost. */
 const KNOWN_FOR_MS = 4_500;
 
 /**
@@ -51,7 +51,7 @@ export class Mirror {
   #startedAgain = false;
   /** What is to be told with the next step that succeeds. */
   readonly #untold: News[] = [];
-  /** The cursors as they were read, while nothing was written since. */
+  /** The cursors as they were read; nothing was written since, but others may have moved them. */
   #known: { filter: string; cursors: readonly Cursor[]; readAt: number } | undefined;
   #sweepDueAt = 0;
   /** The last sweep ended here. */

@@ -9,7 +9,8 @@ import { untilRows } from "../tools/progress.ts";
 import { cpuSeconds, residentMB } from "../tools/usage.ts";
 
 const events = 2_000;
-const settleMs = 10_000;
+/** A mirror that has reached the head gives back its memory, and takes some of it again in the polls that follow. */
+const settleMs = 30_000;
 
 interface Look {
   atMs: number;
