@@ -17,7 +17,8 @@ export async function enlarge(url: string, rows: number, days: number): Promise<
     const copies = Math.ceil(rows / (counted[0]?.count ?? 1));
     const indexes = await dropIndexes(client);
     await client.query("set synchronous_commit = off");
-    for (const definition of functions) await client.query(definition);
+    await client.query(idFunction);
+    await client.query(template);
     // the oldest first, as they would have come
     for (let copy = copies; copy > 0; copy -= 1) await client.query(copyOf(copy, days));
     await client.query("delete from workos.events where mirrored_at <> 'epoch'");
@@ -37,30 +38,23 @@ async function dropIndexes(client: pg.Client): Promise<Index[]> {
   return rows;
 }
 
-const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-/** Of each of a ULID's ten digits of time, how far it is shifted. */
-const timeBits = [45, 40, 35, 30, 25, 20, 15, 10, 5, 0];
-
-const functions = [
-  // a ULID of that time, with 16 characters that depend on the text alone
-  `create function pg_temp.id_of(at timestamptz, text text) returns text language sql immutable as $$
+/** A ULID of that time, with 16 characters that depend on the text alone. */
+const idFunction = `
+  create function pg_temp.id_of(at timestamptz, text text) returns text language sql immutable as $$
     select 'event_' || ${timeDigits("(extract(epoch from at) * 1000)::bigint")} || upper(substr(md5(text), 1, 16))
-  $$`,
-  // the same ULID, whatever its prefix is, so many milliseconds earlier
-  `create function pg_temp.earlier(id text, milliseconds bigint) returns text language sql immutable as $$
-    select left(id, -26) || ${timeDigits("(time - milliseconds)")} || right(id, 16)
-    from (select ${timeOf("right(id, 26)")} as time) as ulid
-  $$`,
-];
+  $$`;
 
 function timeDigits(milliseconds: string): string {
-  return timeBits.map((bits) => `substr('${alphabet}', ((${milliseconds} >> ${bits}) & 31)::int + 1, 1)`).join(" || ");
+  const digits = [45, 40, 35, 30, 25, 20, 15, 10, 5, 0].map(
+    (bits) => `substr('0123456789ABCDEFGHJKMNPQRSTVWXYZ', ((${milliseconds} >> ${bits}) & 31)::int + 1, 1)`,
+  );
+  return digits.join(" || ");
 }
 
-function timeOf(ulid: string): string {
-  const digit = (at: number) => `(strpos('${alphabet}', substr(${ulid}, ${at + 1}, 1)) - 1)::bigint`;
-  return timeBits.map((bits, at) => `(${digit(at)} << ${bits})`).join(" + ");
-}
+/** The events that are there, and since when there is each one's object. */
+const template = `
+  create temp table template as
+  select *, min(created_at) over (partition by object_id) as first_at from workos.events`;
 
 function copyOf(copy: number, days: number): string {
   const shift = `interval '${copy * days} days'`;
@@ -68,8 +62,8 @@ function copyOf(copy: number, days: number): string {
     insert into workos.events
       (id, event, created_at, organization_id, object_id, data, context, environment, extra, mirrored_at)
     select pg_temp.id_of(created_at - ${shift}, id || '${copy}'), event, created_at - ${shift}, organization_id,
-      pg_temp.earlier(object_id, ${copy * days * 86_400_000}), data, context, environment, extra, 'epoch'
-    from workos.events
-    where mirrored_at <> 'epoch'
+      left(object_id, -26) || substr(pg_temp.id_of(first_at - ${shift}, ''), 7, 10) || right(object_id, 16),
+      data, context, environment, extra, 'epoch'
+    from template
     order by created_at`;
 }
