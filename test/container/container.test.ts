@@ -43,7 +43,7 @@ test("mirrors what the API has and what comes, and says which version it is", as
 
 test("docker stop in the middle of a catch-up ends it with 0, and the next start goes on", async ({ engine: _ }) => {
   await using database = await createTestDatabase();
-  await using api = await startApi(3_000, 100);
+  await using api = await startApi(3_000, 200);
   await using mirror = await MirrorContainer.start(between(api, database));
   await mirror.says("migrations applied");
   await stored(database, 500);
@@ -59,14 +59,14 @@ test("docker stop in the middle of a catch-up ends it with 0, and the next start
 
 test("docker kill in the middle of a catch-up, again and again, loses nothing", async ({ engine: _ }) => {
   await using database = await createTestDatabase();
-  await using api = await startApi(3_000, 50);
+  await using api = await startApi(6_000, 200);
   await using mirror = await MirrorContainer.start(between(api, database));
   await mirror.says("migrations applied");
   for (const count of [300, 800, 1_300]) {
     await stored(database, count);
     await mirror.kill();
     expect(await mirror.exitCode()).toBe(137);
-    expect(await countOf(database)).toBeLessThan(3_000);
+    expect(await countOf(database)).toBeLessThan(6_000);
     api.emit(10);
     await mirror.docker.start();
   }
