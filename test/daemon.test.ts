@@ -1,12 +1,12 @@
 import { once } from "node:events";
-import { mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { peakMB, residentMB } from "../bench/tools/usage.ts";
 import { DAY, setUp } from "./support/bench.ts";
 import { freePort } from "./support/free-port.ts";
-import type { MirrorProcess } from "./support/mirror-process.ts";
 import { expectCursorNotAhead, expectMirrored } from "./support/mirrored.ts";
 import { type Fault, faults } from "./support/simulated-api.ts";
 import { until } from "./support/wait.ts";
@@ -37,15 +37,9 @@ onLinux("gives back the memory that history took (only Linux's /proc tells)", as
   await using bench = await setUp(5_000);
   const mirror = bench.run({ RATE_LIMIT: "10000/1s" });
   await mirror.says("caught up");
-  await until(async () => ((await givenBackMB(mirror)) >= 5 ? true : undefined), "memory that is given back");
+  const { pid = 0 } = mirror.child;
+  await until(async () => (peakMB(pid) - residentMB(pid) >= 6 ? true : undefined), "memory that is given back");
 });
-
-/** How much less memory the process holds than it once did. */
-async function givenBackMB({ child }: MirrorProcess): Promise<number> {
-  const status = await readFile(`/proc/${child.pid}/status`, "utf8");
-  const inMB = (field: string) => Number(new RegExp(`${field}:\\s+(\\d+) kB`).exec(status)?.[1]) / 1024;
-  return inMB("VmHWM") - inMB("VmRSS");
-}
 
 test("sync catches up to the head once", async () => {
   await using bench = await setUp(250);
