@@ -108,7 +108,7 @@ test("--repair that can't write everything exits with 1", async () => {
   await using _ = bench;
   await bench.database.pool.query(`
     create function nothing() returns trigger language plpgsql as 'begin return null; end';
-    create trigger nothing before insert on workos.events for each row execute function nothing()`);
+    create trigger nothing before insert or update on workos.events for each row execute function nothing()`);
   const repair = bench.start(["verify", "--since", "10d", "--repair", "--json"]);
   expect(await repair.exit).toEqual({ code: 1, signal: null });
   expect(JSON.parse(repair.stdout)).toMatchObject({ missing: 1, different: 1, repaired: 0 });

@@ -4,8 +4,10 @@ import { EventLog } from "./event-log.ts";
 
 export interface History {
   count: number;
-  /** Up to now; WorkOS keeps 90. */
+  /** So long; WorkOS keeps 90. */
   days: number;
+  /** When it ended; 0, the default: now. */
+  endedDaysAgo?: number;
   /** Other events, with other ids. */
   seed?: number;
   /**
@@ -19,12 +21,14 @@ const hourMs = 3_600_000;
 const dayMs = 24 * hourMs;
 const imports = [0.25, 0.2, 0.15, 0.1, 0.05, 0.05];
 
-export function makeHistory({ count, days, spread }: History, generator: EventGenerator, nowMs: number): EventLog {
+export function makeHistory(history: History, generator: EventGenerator, nowMs: number): EventLog {
+  const { count, days, endedDaysAgo = 0, spread } = history;
   const log = new EventLog();
-  const from = nowMs - days * dayMs;
+  const to = nowMs - endedDaysAgo * dayMs;
+  const from = to - days * dayMs;
   const random = new SeededRandom(7);
   const times = Float64Array.from({ length: count }, (_, place) =>
-    spread === "uniform" ? uniform(place / count, from, nowMs, random) : bursty(place / count, from, nowMs, random),
+    spread === "uniform" ? uniform(place / count, from, to, random) : bursty(place / count, from, to, random),
   );
   for (const timeMs of times.sort()) log.append(generator.next(Math.floor(timeMs)));
   return log;

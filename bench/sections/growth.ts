@@ -1,4 +1,5 @@
 import { BenchApi } from "../api/api.ts";
+import type { History } from "../api/history.ts";
 import type { Bench } from "../bench.ts";
 import type { Figure, Section } from "../tools/figures.ts";
 import { enlarge } from "../tools/large-table.ts";
@@ -27,7 +28,7 @@ export async function growth(bench: Bench): Promise<Section> {
   const costs = { large: [] as PageCost[], empty: [] as PageCost[] };
   // the first round, which nobody counts, brings both tables' indexes into memory
   for (let round = 0; round <= rounds; round += 1) {
-    await using api = await BenchApi.start({ count: events, days, spread: "uniform", seed: 100 + round });
+    await using api = await BenchApi.start(eventsOf(round, rounds + 1));
     const isOdd = round % 2 === 1;
     for (const which of isOdd ? (["large", "empty"] as const) : (["empty", "large"] as const)) {
       const cost = await pageCost(bench, api, which === "large" ? large.url : empty.url, which === "empty");
@@ -41,6 +42,13 @@ export async function growth(bench: Bench): Promise<Section> {
       ...figuresOf("processor for a page", costs, ({ cpuMs }) => cpuMs),
     ],
   };
+}
+
+/** What a round brings is later than all that the rounds before it have brought, as it is in a mirror. */
+function eventsOf(round: number, rounds: number): History {
+  const share = days / rounds;
+  const endedDaysAgo = days - (round + 1) * share;
+  return { count: events, days: share, endedDaysAgo, spread: "uniform", seed: 100 + round };
 }
 
 function figuresOf(

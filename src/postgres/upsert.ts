@@ -4,11 +4,12 @@ import { textArray } from "./binary-array.ts";
 
 /**
  * The part of a statement that writes events, as CTEs: `page` are the events, `written` the rows that were inserted or
- * updated. `condition` says whether anything is written at all.
+ * updated. `condition` says whether anything is written at all. For the lock of all writers: a row that somebody without
+ * it inserts meanwhile is a unique violation, and the transaction has to be made again.
  *
- * A row that is the same already is left out before the insert: merely meeting it in ON CONFLICT would lock it, which
- * writes to the table and to the WAL, and would use up a `seq`. It is looked for by a subquery, since a join may read the
- * whole table instead of its index.
+ * Which rows are there already is asked first, once for all. ON CONFLICT would look for each again and confirm each
+ * insert in the WAL, and merely to meet a row that is the same would lock it and use up a `seq`. They are looked for by
+ * an array, since a join may read the whole table instead of its index.
  */
 export function upsertEvents(environment: string, events: readonly MirroredEvent[], condition: SQL): SQL {
   return sql`
@@ -16,24 +17,36 @@ export function upsertEvents(environment: string, events: readonly MirroredEvent
       ${rowsOf(environment, events)}
       where ${condition}
     ),
-    written as (
+    known as materialized (
+      select id from workos.events where id = any(array(select id from page))
+    ),
+    inserted as (
       insert into workos.events
         (id, event, created_at, organization_id, object_id, data, context, environment, extra)
       select id, event, created_at, organization_id, object_id, data, context, environment, extra
       from page
-      where (select ${sameContent("stored", "page")} from workos.events as stored where stored.id = page.id) is not true
+      where id not in (select id from known)
       order by ordinality
-      on conflict (id) do update
-      set event = excluded.event,
-          created_at = excluded.created_at,
-          organization_id = excluded.organization_id,
-          object_id = excluded.object_id,
-          data = excluded.data,
-          context = excluded.context,
-          environment = excluded.environment,
-          extra = excluded.extra
-      where not (${sameContent("events", "excluded")})
-      returning event, mirrored_at = transaction_timestamp() as inserted
+      returning event
+    ),
+    updated as (
+      update workos.events as stored
+      set event = page.event,
+          created_at = page.created_at,
+          organization_id = page.organization_id,
+          object_id = page.object_id,
+          data = page.data,
+          context = page.context,
+          environment = page.environment,
+          extra = page.extra
+      from page
+      where stored.id = any(array(select id from known)) and stored.id = page.id and not (${sameContent("stored", "page")})
+      returning stored.event
+    ),
+    written as (
+      select event, true as inserted from inserted
+      union all
+      select event, false from updated
     )`;
 }
 

@@ -393,6 +393,31 @@ test("an event that is new and one that has changed are told apart in one page",
   expect(await store.saveEvents("production", page)).toEqual(inserted(2, { updated: 1 }));
 });
 
+test("an event that somebody inserts meanwhile without the lock is met again with the next try", async () => {
+  await using database = await migratedDatabase();
+  const store = createStore(database.pool);
+  const somebody = new pg.Client(database.url);
+  await somebody.connect();
+  await somebody.query(`begin;
+    insert into workos.events (id, event, created_at, data, environment)
+    values ('event_1', 'user.created', now(), '{"by": "hand"}', 'production')`);
+  const saving = expect(store.saveEvents("production", pageOf(eventsOf("event", 3)))).rejects.toMatchObject({
+    kind: "passing",
+    message: expect.stringContaining("23505"),
+  });
+  await vi.waitFor(async () => {
+    const { rows } = await database.pool.query(
+      "select from pg_stat_activity where datname = current_database() and wait_event = 'transactionid'",
+    );
+    expect(rows).toHaveLength(1);
+  });
+  await somebody.query("commit");
+  await somebody.end();
+  await saving;
+  expect(await storedIds(database)).toEqual(["event_1"]);
+  expect(await store.saveEvents("production", pageOf(eventsOf("event", 3)))).toEqual(inserted(2, { updated: 1 }));
+});
+
 // ---- Lossless ---------------------------------------------------------------------------------------------------
 
 /** Parses JSON with every digit: a number becomes its digits without zeros at the ends, and an exponent. */
