@@ -151,6 +151,7 @@ export class Mirror {
       const now = this.#clock.now();
       const cut = pass.cut(now);
       if (cut === undefined) return;
+      this.#known = undefined;
       if (!(await this.#parts.store.splitCursor(pass.key, cut.cursor, cut.at))) return; // the next save tells of it
       pass.split(cut.slice, cut.at, now);
     }
@@ -183,7 +184,9 @@ export class Mirror {
   }
 
   async #savePages({ key }: Pass, saves: readonly Save[]): Promise<SavedPages[]> {
-    return saves.length === 0 ? [] : this.#parts.store.savePages(key, saves);
+    if (saves.length === 0) return [];
+    this.#known = undefined;
+    return this.#parts.store.savePages(key, saves);
   }
 
   /** Of what is read once more, everything new has turned up late. */
@@ -210,10 +213,12 @@ export class Mirror {
       requestId: last?.page.requestId,
     };
     if (!isHeadOver || reading.others.length > 0) return { ...step, rest: false };
-    if (pass.hasStored || pass.hadOthers) this.reset();
-    else this.#endPass();
+    this.#endPass();
     if (pass.sweeps !== undefined) this.#swept(pass.sweeps);
-    if (pass.progress(this.#clock.now()) !== undefined) await this.#parts.store.forgetHistory(pass.key);
+    if (pass.progress(this.#clock.now()) !== undefined) {
+      this.#known = undefined;
+      await this.#parts.store.forgetHistory(pass.key);
+    }
     // while the others were read, the head was left alone for a while
     return { ...step, rest: !pass.hadOthers };
   }

@@ -29,8 +29,6 @@ export class Pass {
   headReached = false;
   /** There is or was something to read beside the head. */
   hadOthers = false;
-  /** A cursor was moved. */
-  hasStored = false;
   /** Up to here, the recent past is read once more. */
   sweeps: Instant | undefined;
   readonly #walking: Omit<WalkOptions, "from" | "until">;
@@ -144,7 +142,6 @@ export class Pass {
 
   stored(slice: Slice, to: Position): void {
     const track = this.#tracks.get(slice);
-    this.hasStored = true;
     if (track !== undefined) track.stored = to;
   }
 

@@ -7,7 +7,7 @@ import { BenchMirror, migrate } from "../tools/mirror.ts";
 import { onDatabase } from "../tools/postgres.ts";
 import { cpuSecondsOfEndedChildren } from "../tools/usage.ts";
 
-const events = 20_000;
+const events = 40_000;
 const template = 200_000;
 const days = 21;
 const pages = events / 100;
