@@ -200,7 +200,8 @@ export class Reading {
     slice.isAsking = true;
     const askedAt = performance.now();
     try {
-      const background = slice.purpose === "head" ? undefined : { leave: this.#leave };
+      // a head by itself reads what may soon be history: only beside others it takes of the places that they leave
+      const background = slice.purpose === "head" && this.others.length > 0 ? undefined : { leave: this.#leave };
       this.#look(await slice.read(this.#stop.signal, background), askedAt);
     } catch (error) {
       if (!this.#isPaused) this.#failure = { slice, error };
@@ -247,7 +248,7 @@ export class Reading {
   /** The places in a window of the rate limit that the head will need. */
   get #leave(): number {
     const { pollIntervalMs, rateLimit } = this.#options;
-    if (pollIntervalMs === undefined) return 0;
+    if (pollIntervalMs === undefined || this.others.length === 0) return 0;
     const looks = Math.ceil(rateLimit.perMs / this.#headIntervalMs(pollIntervalMs));
     return this.#isHeadQuiet ? looks : looks + SPARE_PLACES;
   }

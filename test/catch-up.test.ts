@@ -126,6 +126,23 @@ test("history leaves the head its places of the rate limit, and some to spare wh
   expect([...left].filter((places) => places !== looks && places !== looks + 2)).toEqual([]);
 });
 
+test("a head by itself takes no place of those that history leaves it: they would be missing beside history", async () => {
+  const asked: (number | "at once")[] = [];
+  const around = ({ fetchPage }: MirrorParts): Partial<MirrorParts> => ({
+    fetchPage: (request, signal) => {
+      asked.push(request.background?.leave ?? "at once");
+      return fetchPage(request, signal);
+    },
+  });
+  await using bench = await setUp({ events: history(1_000) }, { pollIntervalMs: 10, around });
+  await bench.toHead();
+  const [first, ...others] = asked.splice(0);
+  expect(first).toBe(0);
+  expect(others).toContain("at once");
+  await bench.step();
+  expect(asked).toEqual([0]);
+});
+
 test("catches up after a long outage in slices, too", async () => {
   const events = history(60, { days: 80, endsDaysAgo: 70 });
   await using bench = await setUp({ events, latencyMs: 100, now: () => NOW - 70 * DAY });
