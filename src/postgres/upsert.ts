@@ -4,8 +4,8 @@ import { textArray } from "./binary-array.ts";
 
 /**
  * The part of a statement that writes events, as CTEs: `page` are the events, `written` the rows that were inserted or
- * updated. `condition` says whether anything is written at all. For the lock of all writers: a row that somebody without
- * it inserts meanwhile is a unique violation, and the transaction has to be made again.
+ * updated. `condition` says whether anything is written at all. To be run under the lock of all writers: a row that
+ * somebody inserts meanwhile without it is a unique violation, and the transaction has to be made again.
  *
  * Which rows are there already is asked first, once for all. ON CONFLICT would look for each again and confirm each
  * insert in the WAL, and merely to meet a row that is the same would lock it and use up a `seq`. They are looked for by
