@@ -1,17 +1,8 @@
 import { ApiClock } from "./api-clock.ts";
-import {
-  type Cursor,
-  type CursorKey,
-  type FetchPage,
-  filterKey,
-  type Position,
-  type Save,
-  type SavedEvents,
-  type SavedPages,
-  type Store,
-} from "./event.ts";
+import type { FetchPage, Position, Save, SavedEvents, SavedPages, Store } from "./event.ts";
 import type { EffectiveFilter } from "./filter.ts";
 import { addMs, earlierOf, type Instant } from "./instant.ts";
+import { type RememberingStore, rememberingCursors } from "./known-cursors.ts";
 import type { News } from "./news.ts";
 import { Pass } from "./pass.ts";
 import type { ReadingOptions, Taken } from "./reading.ts";
@@ -37,8 +28,6 @@ export interface MirrorParts {
 const SKEW_TOLERANCE_MS = 5_000;
 /** More ways around than these in one step lead nowhere: every event type, and then some. */
 const MOST_DETOURS = 150;
-/** So long a mirror at rest goes by the cursors that it has read. To ask each second was a sixth of what it cost. */
-const KNOWN_FOR_MS = 4_500;
 
 /**
  * WHAT the mirror does: one step takes the pages that were read and saves them together with the positions behind them.
@@ -46,19 +35,19 @@ const KNOWN_FOR_MS = 4_500;
  */
 export class Mirror {
   readonly #parts: MirrorParts;
+  readonly #store: RememberingStore;
   readonly #clock: ApiClock;
   #pass: Pass | undefined;
   #startedAgain = false;
   /** What is to be told with the next step that succeeds. */
   readonly #untold: News[] = [];
-  /** The cursors as they were read; nothing was written since, but others may have moved them. */
-  #known: { filter: string; cursors: readonly Cursor[]; readAt: number } | undefined;
   #sweepDueAt = 0;
   /** The last sweep ended here. */
   #sweptUpTo: Instant | undefined;
 
   constructor(parts: MirrorParts) {
     this.#parts = parts;
+    this.#store = rememberingCursors(parts.store);
     this.#clock = new ApiClock(parts.ownClock);
   }
 
@@ -82,7 +71,7 @@ export class Mirror {
 
   /** Forgets everything that is not in the database, and gives up what is being asked for. */
   reset(): void {
-    this.#known = undefined;
+    this.#store.forgetCursors();
     this.#endPass();
   }
 
@@ -113,22 +102,12 @@ export class Mirror {
     const { environment, filter, fetchPage, startAt, reading } = this.#parts;
     filter.tryAgain(Date.now());
     const key = { environment, filter: filter.current };
-    const cursors = await this.#cursorsOf(key);
+    const cursors = await this.#store.readCursors(key);
     const now = this.#clock.now();
     const walking = { fetchPage, clock: this.#clock };
     const pass = new Pass(key, cursors, { at: startAt(now), now }, walking, { ...reading, signal });
     if (pass.isHistoryDone) this.#sweep(pass, now);
     return pass;
-  }
-
-  async #cursorsOf(key: CursorKey): Promise<readonly Cursor[]> {
-    const filter = filterKey(key.filter);
-    const known = this.#known;
-    if (known?.filter === filter && performance.now() - known.readAt < KNOWN_FOR_MS) return known.cursors;
-    const readAt = performance.now();
-    const cursors = await this.#parts.store.readCursors(key);
-    this.#known = { filter, cursors, readAt };
-    return cursors;
   }
 
   /** What turned up within the window behind a cursor is found by reading from that much before the last sweep's end. */
@@ -151,8 +130,7 @@ export class Mirror {
       const now = this.#clock.now();
       const cut = pass.cut(now);
       if (cut === undefined) return;
-      this.#known = undefined;
-      if (!(await this.#parts.store.splitCursor(pass.key, cut.cursor, cut.at))) return; // the next save tells of it
+      if (!(await this.#store.splitCursor(pass.key, cut.cursor, cut.at))) return; // the next save tells of it
       pass.split(cut.slice, cut.at, now);
     }
   }
@@ -184,9 +162,7 @@ export class Mirror {
   }
 
   async #savePages({ key }: Pass, saves: readonly Save[]): Promise<SavedPages[]> {
-    if (saves.length === 0) return [];
-    this.#known = undefined;
-    return this.#parts.store.savePages(key, saves);
+    return saves.length === 0 ? [] : this.#store.savePages(key, saves);
   }
 
   /** Of what is read once more, everything new has turned up late. */
@@ -196,7 +172,7 @@ export class Mirror {
       if (slice.purpose !== "sweep") continue;
       const { until } = slice.walk;
       const events = page.events.filter(({ createdAt }) => until === undefined || createdAt < until);
-      saved.push(await this.#parts.store.saveEvents(pass.key.environment, { ...page, events }));
+      saved.push(await this.#store.saveEvents(pass.key.environment, { ...page, events }));
     }
     return saved;
   }
@@ -215,10 +191,7 @@ export class Mirror {
     if (!isHeadOver || reading.others.length > 0) return { ...step, rest: false };
     this.#endPass();
     if (pass.sweeps !== undefined) this.#swept(pass.sweeps);
-    if (pass.progress(this.#clock.now()) !== undefined) {
-      this.#known = undefined;
-      await this.#parts.store.forgetHistory(pass.key);
-    }
+    if (pass.progress(this.#clock.now()) !== undefined) await this.#store.forgetHistory(pass.key);
     // while the others were read, the head was left alone for a while
     return { ...step, rest: !pass.hadOthers };
   }

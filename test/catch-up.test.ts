@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import type { FetchPage } from "../src/event.ts";
 import type { MirrorParts } from "../src/mirror.ts";
 import { DAY, MirrorBench, type MirrorSettings } from "./support/mirror-bench.ts";
 import { expectCursorNotAhead, expectMirrored } from "./support/mirrored.ts";
@@ -106,13 +107,19 @@ test("stores what happens meanwhile at once, before history is read", async () =
   await expectMirrored(bench.database.pool, bench.api.events);
 });
 
-test("history leaves the head its places of the rate limit, and some to spare while events come in", async () => {
-  const left = new Set<number>();
-  const around = ({ fetchPage }: MirrorParts): Partial<MirrorParts> => ({
+function lookingAt(look: (request: Parameters<FetchPage>[0]) => void) {
+  return ({ fetchPage }: MirrorParts): Partial<MirrorParts> => ({
     fetchPage: (request, signal) => {
-      if (request.background !== undefined) left.add(request.background.leave);
+      look(request);
       return fetchPage(request, signal);
     },
+  });
+}
+
+test("history leaves the head its places of the rate limit, and some to spare while events come in", async () => {
+  const left = new Set<number>();
+  const around = lookingAt(({ background }) => {
+    if (background !== undefined) left.add(background.leave);
   });
   // of the 10,000 requests that the bench allows in a second
   const looks = 100;
@@ -128,12 +135,7 @@ test("history leaves the head its places of the rate limit, and some to spare wh
 
 test("a head by itself takes no place of those that history leaves it: they would be missing beside history", async () => {
   const asked: (number | "at once")[] = [];
-  const around = ({ fetchPage }: MirrorParts): Partial<MirrorParts> => ({
-    fetchPage: (request, signal) => {
-      asked.push(request.background?.leave ?? "at once");
-      return fetchPage(request, signal);
-    },
-  });
+  const around = lookingAt(({ background }) => void asked.push(background?.leave ?? "at once"));
   await using bench = await setUp({ events: history(1_000) }, { pollIntervalMs: 10, around });
   await bench.toHead();
   const [first, ...others] = asked.splice(0);
