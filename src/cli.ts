@@ -1,20 +1,28 @@
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { parseSince } from "./config.ts";
-import { type Instant, instantOf } from "./instant.ts";
+import { addMs, type Instant, instantOf } from "./instant.ts";
+
+/** Of time: `since` inclusive, `until` exclusive; without it, up to the present. */
+export interface Range {
+  since: Instant;
+  until?: Instant;
+}
 
 /** What the command line asks for. */
 export type Verb =
   | { name: "run" | "sync" | "migrate" | "check" }
-  | { name: "backfill"; since: Instant; until: Instant }
-  | { name: "verify"; since: Instant; until: Instant; json: boolean; list: boolean; repair: boolean }
+  | ({ name: "backfill" } & Range)
+  | ({ name: "verify"; json: boolean; list: boolean; repair: boolean } & Range)
   | { name: "status"; json: boolean };
 
-type VerifyOptions = Omit<Extract<Verb, { name: "verify" }>, "name" | "until"> & { until?: Instant };
+type VerifyOptions = Omit<Extract<Verb, { name: "verify" }>, "name">;
 
 /** `exit` is set when the command line was answered already: help, version, or a mistake that was told. */
 export type CommandLine = { verb: Verb } | { exit: number };
 
 const EXIT_USAGE = 2;
+/** What is the future to this machine may be the past to the API. */
+const CLOCKS_DIFFER_MS = 86_400_000;
 
 const ENVIRONMENT = `
 Environment (the README explains each):
@@ -74,9 +82,9 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
   let verb: Verb | undefined;
   const now = instantOf(Date.now());
   const instant = (text: string) => instantArgument(text, now);
-  const rangeOf = (since: Instant, until = now) => {
-    if (since >= until) program.error("error: --since must lie before --until");
-    return { since, until };
+  const checked = ({ since, until }: Range) => {
+    if (until !== undefined && since >= until) program.error("error: --since must lie before --until");
+    if (since >= addMs(now, CLOCKS_DIFFER_MS)) program.error("error: --since lies in the future");
   };
   const program = new Command("workos-events-mirror")
     .description("Mirrors the WorkOS Events API into Postgres: every event, exactly once, within about a second.")
@@ -99,20 +107,22 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
   });
   on("backfill", "walk a range of time again and tell how many events were new or changed")
     .requiredOption("--since <time>", "beginning of the range, inclusive", instant)
-    .option("--until <time>", "end of the range, exclusive (default: now)", instant)
+    .option("--until <time>", "end of the range, exclusive (default: the API's present)", instant)
     .addHelpText("after", EXAMPLES.backfill)
-    .action(({ since, until }: { since: Instant; until?: Instant }) => {
-      verb = { name: "backfill", ...rangeOf(since, until) };
+    .action((range: Range) => {
+      checked(range);
+      verb = { name: "backfill", ...range };
     });
   on("verify", "compare a range of time with the table, event by event; writes nothing unless told to")
     .requiredOption("--since <time>", "beginning of the range, inclusive", instant)
-    .option("--until <time>", "end of the range, exclusive (default: now)", instant)
+    .option("--until <time>", "end of the range, exclusive (default: the API's present)", instant)
     .option("--list", "name what is wrong, a line for each event", false)
     .option("--json", "as JSON; with --list, it names them, too", false)
     .option("--repair", "write what is missing or different", false)
     .addHelpText("after", EXAMPLES.verify)
-    .action(({ since, until, ...options }: VerifyOptions) => {
-      verb = { name: "verify", ...rangeOf(since, until), ...options };
+    .action((options: VerifyOptions) => {
+      checked(options);
+      verb = { name: "verify", ...options };
     });
   on("check", "verify key, filtering, pagination and database, with the fix for what fails")
     .addHelpText("after", EXAMPLES.check)

@@ -50,19 +50,19 @@ test("takes a backfill's range as dates, as times with a zone, or as durations b
   });
 
   const before = Date.now();
-  const ranges = [
+  const lines = [
     ["--since", "7d"],
     ["--since", "7d", "--until", "2d"],
   ].map((args) => backfill(...args));
   const after = Date.now();
-  const lengths = ranges.map((line) => {
+  const lengths = lines.map((line) => {
     if (!("verb" in line) || line.verb.name !== "backfill") throw new Error("no backfill");
     const { since, until } = line.verb;
     expect(msOf(since) + 7 * DAY_MS).toBeGreaterThanOrEqual(before);
     expect(msOf(since) + 7 * DAY_MS).toBeLessThanOrEqual(after);
-    return msOf(until) - msOf(since);
+    return until === undefined ? undefined : msOf(until) - msOf(since);
   });
-  expect(lengths).toEqual([7 * DAY_MS, 5 * DAY_MS]);
+  expect(lengths).toEqual([undefined, 5 * DAY_MS]);
 });
 
 test("takes verify's range like a backfill's, and its options in any order", () => {
@@ -113,7 +113,7 @@ const mistakes: [args: string[], said: string][] = [
   [["backfill", "--since", "soon"], "'soon' is invalid. It must be ISO 8601 or a duration such as 7d."],
   [["backfill", "--since", "2026-02-30"], "'2026-02-30' is invalid."],
   [["backfill", "--since", "7d", "--until", "7d"], "--since must lie before --until"],
-  [["backfill", "--since", "2999-01-01"], "--since must lie before --until"],
+  [["backfill", "--since", "2999-01-01"], "--since lies in the future"],
   [["verify"], "required option '--since <time>' not specified"],
   [["verify", "--since", "7d", "--until", "8d"], "--since must lie before --until"],
   [["verify", "--since", "7d", "--repiar"], "Did you mean --repair?"],

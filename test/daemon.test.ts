@@ -5,11 +5,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { peakMB, residentMB } from "../bench/tools/usage.ts";
-import { DAY, setUp } from "./support/bench.ts";
+import { instantOf, msOf } from "../src/instant.ts";
+import { Bench, DAY, setUp } from "./support/bench.ts";
 import { freePort } from "./support/free-port.ts";
 import { expectCursorNotAhead, expectMirrored } from "./support/mirrored.ts";
-import { type Fault, faults } from "./support/simulated-api.ts";
+import { type Fault, faults, startSimulatedApi } from "./support/simulated-api.ts";
+import { generateEvents } from "./support/simulated-events.ts";
+import { createTestDatabase } from "./support/test-database.ts";
 import { until } from "./support/wait.ts";
+
+const HOUR = 3_600_000;
 
 test("mirrors what is there and what comes, and stops cleanly on SIGTERM", async () => {
   await using bench = await setUp(250);
@@ -232,6 +237,33 @@ test("backfill tells what it read, and moves no cursor", async () => {
   await expectMirrored(bench.database.pool, bench.api.events);
   expect(bench.api.events).toContain(late);
   expect((await bench.database.pool.query("select * from workos.cursors")).rows).toEqual(cursor.rows);
+});
+
+test.each([
+  ["an hour ahead of", HOUR],
+  ["an hour behind", -HOUR],
+])("without --until a range ends at the present, though the API's clock is %s this machine's", async (_, skewMs) => {
+  const now = () => Date.now() + skewMs;
+  const events = generateEvents({ count: 30, from: now() - 2 * HOUR, to: now() - 1_000 });
+  await using bench = new Bench(await createTestDatabase(), await startSimulatedApi({ events, now }));
+  bench.api.fail(faults.serverError(503), { times: 1 });
+  const since = instantOf(now() - 30 * 60_000);
+  const young = bench.api.events.filter(({ timeMs }) => timeMs >= msOf(since)).length;
+  expect(young).toBeGreaterThan(0);
+
+  const backfill = bench.start(["backfill", "--since", since]);
+  expect(await backfill.exit).toEqual({ code: 0, signal: null });
+  expect(await backfill.says("backfill done")).toMatchObject({ read: young, new: young });
+  const verify = bench.start(["verify", "--since", since, "--json"]);
+  expect(await verify.exit).toEqual({ code: 0, signal: null });
+  expect(JSON.parse(verify.stdout)).toMatchObject({ read: young, missing: 0, extra: 0 });
+});
+
+test("a range that begins in the future, for this machine and for the API, is refused", async () => {
+  await using bench = await setUp(50);
+  const backfill = bench.start(["backfill", "--since", instantOf(Date.now() + HOUR)]);
+  expect(await backfill.exit).toEqual({ code: 1, signal: null });
+  expect(await backfill.line(({ code }) => code === "range_in_future")).toMatchObject({ level: "fatal" });
 });
 
 test("check has a line for everything that a mirror needs", async () => {
