@@ -65,22 +65,31 @@ export function wholeRate({ samples }: Progress): number {
 }
 
 /**
- * Rows per second between 20 % and 80 % of what was reached, over as many whole windows of the limiter as lie between:
- * so it does not matter whether the limiter spends its requests evenly or all at once.
+ * Rows per second between 20 % and 80 % of what was reached, as many whole windows of the limiter as fit in there: from
+ * the mean number of rows in the first of them to that in the last. So it does not matter whether the limiter spends its
+ * requests evenly or all at once, nor that rows come by many pages at a time.
  */
 export function steadyRate({ samples }: Progress, windowMs: number): number {
   const reached = samples.at(-1)?.rows ?? 0;
   const from = samples.find(({ rows }) => rows >= 0.2 * reached)?.atMs ?? 0;
   const to = samples.find(({ rows }) => rows >= 0.8 * reached)?.atMs ?? 0;
   const windows = Math.floor((to - from) / windowMs);
-  const end = windows === 0 ? to : from + windows * windowMs;
-  return ((rowsAt(samples, end) - rowsAt(samples, from)) / (end - from)) * 1000;
+  if (windows < 2) return ((rowsAt(samples, to) - rowsAt(samples, from)) / (to - from)) * 1000;
+  const awayMs = (windows - 1) * windowMs;
+  const grown = meanRows(samples, from + awayMs, windowMs) - meanRows(samples, from, windowMs);
+  return (grown / awayMs) * 1000;
+}
+
+/** How many rows there were on average in the `lengthMs` after `fromMs`. */
+function meanRows(samples: readonly Sample[], fromMs: number, lengthMs: number): number {
+  let sum = 0;
+  for (const [place, { atMs, rows }] of samples.entries()) {
+    const untilMs = Math.min(samples[place + 1]?.atMs ?? atMs, fromMs + lengthMs);
+    sum += rows * Math.max(0, untilMs - Math.max(atMs, fromMs));
+  }
+  return sum / lengthMs;
 }
 
 function rowsAt(samples: readonly Sample[], atMs: number): number {
-  const next = samples.findIndex((sample) => sample.atMs >= atMs);
-  const [before, after] = [samples[next - 1], samples[next]];
-  if (after === undefined) return samples.at(-1)?.rows ?? 0;
-  if (before === undefined) return after.rows;
-  return before.rows + ((after.rows - before.rows) * (atMs - before.atMs)) / (after.atMs - before.atMs);
+  return samples.findLast((sample) => sample.atMs <= atMs)?.rows ?? 0;
 }
