@@ -13,6 +13,8 @@ const HEARTBEAT_MS = 60_000;
 const PROGRESS_MS = 10_000;
 const STILL_FAILING_MS = 60_000;
 const STILL_REFUSED_MS = 600_000;
+/** Trouble that lasts no longer is no reason to speak of what the API will have forgotten. */
+const BRIEF_MS = 300_000;
 
 /** Events that were stored since the last line about it. */
 interface Tally {
@@ -76,8 +78,7 @@ export class Journal {
   standingBy(): void {
     const now = instantOf(Date.now());
     this.#status.turned(now, this.#restMs);
-    this.#status.goodAt = now;
-    this.#status.failures = 0;
+    this.#status.stoodBy(now);
     this.#recovered();
     if (this.#enter("standing_by")) this.#log.info("standing by: another replica holds the lock and mirrors");
   }
@@ -142,9 +143,9 @@ export class Journal {
 
   /** While nothing comes in, the API's retention runs out: told once at half of it, and once more near its end. */
   #warnOfRetention(): void {
-    const isFailing = this.#status.state === "failing" || this.#status.state === "refused";
+    const failingMs = performance.now() - (this.#failingSince ?? performance.now());
     const leftSeconds = this.#status.unrecoverableInSeconds(instantOf(Date.now()));
-    if (!isFailing || leftSeconds === undefined) return;
+    if (failingMs < BRIEF_MS || leftSeconds === undefined) return;
     const passed = 1 - (leftSeconds * 1000) / RETENTION_MS;
     const alarm = ALARMS.find(({ share }) => passed >= share);
     if (alarm === undefined || alarm.share <= this.#toldRetention) return;

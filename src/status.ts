@@ -82,6 +82,15 @@ export class Status {
     if (atHead) this.caughtUpAt = now;
   }
 
+  /** Another replica mirrors: how far it is, is not known here. */
+  stoodBy(now: Instant): void {
+    this.position = undefined;
+    this.history = undefined;
+    this.caughtUpAt = undefined;
+    this.goodAt = now;
+    this.failures = 0;
+  }
+
   failed(trouble: Trouble, failures: number, now: Instant): void {
     this.failures = failures;
     this.counts.failures += 1;

@@ -1,5 +1,5 @@
 import { type Logger, pino } from "pino";
-import { expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { addMs, instantOf } from "../src/instant.ts";
 import { Journal } from "../src/journal.ts";
 import { Status } from "../src/status.ts";
@@ -8,6 +8,7 @@ import { Trouble } from "../src/trouble.ts";
 
 const DAY = 86_400_000;
 const daysAgo = (days: number) => addMs(instantOf(Date.now()), -days * DAY);
+const MINUTES = 60_000;
 const down = new Trouble("no answer", { kind: "passing", code: "api_unreachable" });
 
 interface Line {
@@ -24,12 +25,26 @@ function setUp() {
   const log: Logger = pino({ formatters: format }, { write: (text: string) => void lines.push(JSON.parse(text)) });
   const status = new Status({ version: "1", environment: "default", filter: "*" }, instantOf(Date.now()));
   const journal = new Journal(log, status, 1_000);
-  const failAt = (days: number) => {
+  let nowMs = 0;
+  vi.spyOn(performance, "now").mockImplementation(() => nowMs);
+  const failFor = (minutes: number, days: number) => {
     status.position = { at: daysAgo(days) };
     journal.failure({ trouble: down, failures: 1, waitMs: 1_000 });
+    nowMs += minutes * MINUTES;
+    journal.failure({ trouble: down, failures: 2, waitMs: 1_000 });
   };
-  return { journal, failAt, alarms: () => lines.filter(({ code }) => code === "unrecoverable_soon"), lines };
+  const failAt = (days: number) => failFor(5, days);
+  return {
+    journal,
+    failAt,
+    failFor,
+    status,
+    alarms: () => lines.filter(({ code }) => code === "unrecoverable_soon"),
+    lines,
+  };
 }
+
+afterEach(() => vi.restoreAllMocks());
 
 function stepAt(days: number, more: Partial<Step> = {}): Step {
   return { rest: true, atHead: true, position: { after: "event_1", at: daysAgo(days) }, news: [], ...more };
@@ -47,14 +62,24 @@ test("warns once when half of the API's retention has passed without success, an
   expect(alarms().slice(1)).toEqual([expect.objectContaining({ level: "error", days: 17 })]);
 });
 
-test("a first catch-up through old history is no alarm, and after a recovery the next one counts anew", () => {
-  const { journal, failAt, alarms } = setUp();
-  journal.step(stepAt(89, { rest: false, atHead: false }));
+test("a first catch-up through old history is no alarm, not even when the API answers 429 now and then", () => {
+  const { journal, failFor, alarms } = setUp();
+  for (let round = 0; round < 9; round += 1) {
+    journal.step(stepAt(89, { rest: false, atHead: false }));
+    failFor(1, 89);
+  }
   expect(alarms()).toEqual([]);
+});
+
+test("after a recovery the next alarm counts anew", () => {
+  const { journal, failAt, alarms } = setUp();
   failAt(50);
-  journal.step(stepAt(0));
+  expect(alarms()).toHaveLength(1);
+  journal.step(stepAt(0, { atHead: false }));
   failAt(0);
   expect(alarms()).toHaveLength(1);
+  failAt(50);
+  expect(alarms()).toHaveLength(2);
 });
 
 test("tells of history how much of it is read, and how long the rest takes", () => {
@@ -64,4 +89,16 @@ test("tells of history how much of it is read, and how long the rest takes", () 
   journal.step(stepAt(30, { rest: false, atHead: false, saved, history }));
   journal.stop();
   expect(lines).toEqual([expect.objectContaining({ msg: "catching up", history: "63 %, 41 minutes left" })]);
+});
+
+test("a standby tells nothing of how far the one that mirrors is", () => {
+  const { journal, status } = setUp();
+  journal.step(stepAt(0));
+  journal.standingBy();
+  const now = instantOf(Date.now());
+  expect([status.position, status.lagSeconds(now), status.unrecoverableInSeconds(now)]).toEqual([
+    undefined,
+    undefined,
+    undefined,
+  ]);
 });
