@@ -112,7 +112,7 @@ export interface Move {
   /** The stored position that was read; undefined when there was none. */
   from: Position | undefined;
   to: Position;
-  gap?: Gap;
+  gaps?: readonly Gap[];
 }
 
 /** Pages that follow one another, and what they move. */
@@ -133,15 +133,18 @@ export interface SavedEvents {
 export interface SavedPages extends SavedEvents {
   /** False when another writer had moved the cursor meanwhile: then nothing was written. */
   moved: boolean;
-  /** The part of the move's gap that was not recorded before. */
-  gap?: Gap;
+  /** What of the move's gaps was not recorded before. */
+  gaps: readonly Gap[];
 }
 
 /** The one door to the tables. Everything that goes wrong comes out as a Trouble. */
 export interface Store {
   /** The one that follows the present is the last. Empty when nothing was mirrored yet. */
   readCursors: (key: CursorKey) => Promise<Cursor[]>;
-  /** Writes pages and moves each cursor from where it was read, both or neither; all in one transaction. */
+  /**
+   * All in one transaction. Each save writes its pages and moves its cursor from where it was read, both or neither,
+   * whatever becomes of the others.
+   */
   savePages: (key: CursorKey, saves: readonly Save[]) => Promise<SavedPages[]>;
   /** Cuts a cursor's range at an instant ahead of its position. False when another writer had moved it meanwhile. */
   splitCursor: (key: CursorKey, cursor: Cursor, at: Instant) => Promise<boolean>;

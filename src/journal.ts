@@ -61,11 +61,16 @@ export class Journal {
     const now = instantOf(Date.now());
     this.#lastStep = step;
     this.#status.turned(now, step.rest ? this.#restMs : 0);
-    this.#status.succeeded(step, now);
-    this.#recovered();
+    if (step.isFailing) {
+      this.#status.moved(step, now);
+    } else {
+      this.#status.succeeded(step, now);
+      this.#recovered();
+    }
     for (const news of step.news) logNews(this.#log, news);
     if (step.saved !== undefined) this.#count(step.saved);
-    const changed = this.#enter(step.atHead ? "caught_up" : this.#stateWhileReading());
+    // trouble is not over before that which failed was read
+    const changed = !step.isFailing && this.#enter(step.atHead ? "caught_up" : this.#stateWhileReading());
     if (step.atHead || performance.now() - this.#tally.since > PROGRESS_MS) this.#tellStored(step);
     if (changed && step.atHead) {
       this.#log.info(

@@ -1,13 +1,23 @@
 import { ApiClock } from "./api-clock.ts";
-import type { FetchPage, Position, Save, SavedEvents, SavedPages, Store } from "./event.ts";
+import {
+  type Cursor,
+  type FetchPage,
+  type Position,
+  type Save,
+  type SavedEvents,
+  type SavedPages,
+  type Store,
+  samePosition,
+} from "./event.ts";
 import type { EffectiveFilter } from "./filter.ts";
-import { addMs, earlierOf, type Instant } from "./instant.ts";
+import type { Instant } from "./instant.ts";
 import { type RememberingStore, rememberingCursors } from "./known-cursors.ts";
 import type { News } from "./news.ts";
 import { Pass } from "./pass.ts";
 import type { ReadingOptions, Taken } from "./reading.ts";
 import type { ReadPage, Slice } from "./slice.ts";
-import { countOf, newsOf, newsOfLate, newsOfWindow, type Step, savedOf } from "./step.ts";
+import { countOf, newsOf, newsOfGaps, newsOfLate, newsOfWindow, type Step, savedOf } from "./step.ts";
+import { type SweepOptions, Sweeps } from "./sweeps.ts";
 import { Trouble } from "./trouble.ts";
 
 export interface MirrorParts {
@@ -18,8 +28,8 @@ export interface MirrorParts {
   /** Where a mirror without a cursor begins, given the API's present. */
   startAt: (now: Instant) => Instant;
   reading: Omit<ReadingOptions, "signal">;
-  /** How often the recent past is read once more, and how late an event may turn up to be found by that. */
-  sweep?: { intervalMs: number; windowMs: number } | undefined;
+  /** How the recent past is read once more; undefined: it is not. */
+  sweep?: SweepOptions | undefined;
   /** This machine's clock, in ms since the epoch; Date.now but in tests. */
   ownClock?: () => number;
 }
@@ -31,36 +41,42 @@ const MOST_DETOURS = 150;
 
 /**
  * WHAT the mirror does: one step takes the pages that were read and saves them together with the positions behind them.
- * Every error leaves the cursors where they are, and a later step reads on from there.
+ * After every error a later step reads on from what was saved.
  */
 export class Mirror {
   readonly #parts: MirrorParts;
   readonly #store: RememberingStore;
   readonly #clock: ApiClock;
+  readonly #sweeps: Sweeps;
   #pass: Pass | undefined;
   #startedAgain = false;
   /** What is to be told with the next step that succeeds. */
   readonly #untold: News[] = [];
-  #sweepDueAt = 0;
-  /** The last sweep ended here. */
-  #sweptUpTo: Instant | undefined;
+  /** What was being written when it failed: whether it is, the cursors tell. */
+  #unsure: readonly Save[] = [];
+  /** Could not be read the last time that they were asked for. */
+  readonly #failing = new Set<Slice>();
 
   constructor(parts: MirrorParts) {
     this.#parts = parts;
     this.#store = rememberingCursors(parts.store);
     this.#clock = new ApiClock(parts.ownClock);
+    this.#sweeps = new Sweeps(parts.sweep);
   }
 
   async step(signal: AbortSignal): Promise<Step> {
     for (let detours = 0; ; detours += 1) {
       const { pass, taken } = await this.#read(signal);
       if (taken.failure === undefined) {
+        for (const { slice } of taken.pages) this.#failing.delete(slice);
         const step = await this.#resetOnFailure(() => this.#take(pass, taken.pages));
-        return { ...step, news: [...this.#untold.splice(0), ...step.news] };
+        return { ...step, isFailing: this.#failing.size > 0, news: [...this.#untold.splice(0), ...step.news] };
       }
       const { slice, error } = taken.failure;
       if (!(error instanceof Trouble) || signal.aborted || detours > MOST_DETOURS) throw error;
-      if (!(await this.#goAround(error, pass, slice, signal))) throw error;
+      if (await this.#goAround(error, pass, slice, signal)) continue;
+      this.#failing.add(slice);
+      throw error;
     }
   }
 
@@ -78,6 +94,7 @@ export class Mirror {
   #endPass(): void {
     this.#pass?.reading.stop();
     this.#pass = undefined;
+    this.#failing.clear();
   }
 
   async #read(signal: AbortSignal): Promise<{ pass: Pass; taken: Taken }> {
@@ -103,26 +120,12 @@ export class Mirror {
     filter.tryAgain(Date.now());
     const key = { environment, filter: filter.current };
     const cursors = await this.#store.readCursors(key);
+    this.#makeSure(cursors);
     const now = this.#clock.now();
     const walking = { fetchPage, clock: this.#clock };
     const pass = new Pass(key, cursors, { at: startAt(now), now }, walking, { ...reading, signal });
-    if (pass.isHistoryDone) this.#sweep(pass, now);
+    this.#sweeps.begin(pass, now);
     return pass;
-  }
-
-  /** What turned up within the window behind a cursor is found by reading from that much before the last sweep's end. */
-  #sweep(pass: Pass, now: Instant): void {
-    const { sweep } = this.#parts;
-    const until = pass.storedHead?.at;
-    if (sweep === undefined || until === undefined || performance.now() < this.#sweepDueAt) return;
-    const from = addMs(earlierOf(this.#sweptUpTo ?? until, now), -sweep.windowMs);
-    if (from < until) pass.sweep(from, until);
-  }
-
-  /** One that was broken off is not done: it is made again. */
-  #swept(upTo: Instant): void {
-    this.#sweepDueAt = performance.now() + (this.#parts.sweep?.intervalMs ?? 0);
-    this.#sweptUpTo = upTo;
   }
 
   async #cut(pass: Pass): Promise<void> {
@@ -140,29 +143,44 @@ export class Mirror {
       if (this.#startedByAWrongClock(pass, page.apiTime)) return this.#startAgain(pass);
     }
     const saves = [...bySlice(pages)].flatMap(([slice, read]) => {
-      const save = pass.saveOf(slice, read, (apiTime) => this.#clock.passed(apiTime));
+      const save = pass.saveOf(slice, read, this.#clock);
       return save === undefined ? [] : [{ slice, save }];
     });
     const answers = await this.#savePages(
       pass,
       saves.map(({ save }) => save),
     );
-    if (answers.some(({ moved }) => !moved)) return this.#yieldToOtherWriter(pass);
+    // it is committed, and not to be told a second time: nothing that fails from here on may keep it from being told
+    this.#untold.push(...newsOf(answers, pass.key.environment));
+    if (answers.some(({ moved }) => !moved)) {
+      return { ...this.#yieldToOtherWriter(pass), ...savedOf(answers, [], pages.length, 0) };
+    }
     for (const { slice, save } of saves) pass.stored(slice, save.move.to);
     const late = await this.#saveSwept(pass, pages);
-    const news = [
-      ...this.#newsOfFilter(),
-      ...pages.flatMap(newsOfWindow),
-      ...newsOf([...answers, ...late], pass.key.environment),
-    ];
     const found = late.reduce((sum, { inserted }) => sum + countOf(inserted), 0);
-    if (found > 0) news.push(newsOfLate(found));
+    this.#untold.push(...newsOf(late, pass.key.environment), ...(found > 0 ? [newsOfLate(found)] : []));
+    const news = [...this.#newsOfFilter(), ...pages.flatMap(newsOfWindow)];
     const step = await this.#endOfStep(pass, pages);
     return { ...step, ...savedOf(answers, late, pages.length, found), news };
   }
 
   async #savePages({ key }: Pass, saves: readonly Save[]): Promise<SavedPages[]> {
-    return saves.length === 0 ? [] : this.#store.savePages(key, saves);
+    if (saves.length === 0) return [];
+    this.#unsure = saves;
+    const answers = await this.#store.savePages(key, saves);
+    this.#unsure = [];
+    return answers;
+  }
+
+  /** A commit whose answer was lost has moved its cursors: the gaps that it recorded are still to be told. */
+  #makeSure(cursors: readonly Cursor[]): void {
+    for (const { move } of this.#unsure) {
+      const isMoved = cursors.some(
+        ({ rangeEnd, position }) => rangeEnd === move.rangeEnd && samePosition(position, move.to),
+      );
+      if (isMoved) this.#untold.push(...newsOfGaps(move.gaps ?? []));
+    }
+    this.#unsure = [];
   }
 
   /** Of what is read once more, everything new has turned up late. */
@@ -190,7 +208,7 @@ export class Mirror {
     };
     if (!isHeadOver || reading.others.length > 0) return { ...step, rest: false };
     this.#endPass();
-    if (pass.sweeps !== undefined) this.#swept(pass.sweeps);
+    this.#sweeps.end(pass);
     if (pass.progress(this.#clock.now()) !== undefined) await this.#store.forgetHistory(pass.key);
     // while the others were read, the head was left alone for a while
     return { ...step, rest: !pass.hadOthers };
@@ -207,6 +225,13 @@ export class Mirror {
     return { rest: false, atHead: false, position: pass.position, news: [this.#newsOfClock()] };
   }
 
+  /** However often it comes before anything can be told. */
+  #tellOnce(news: News): void {
+    const before = this.#untold.findIndex(({ code, message }) => code === news.code && message === news.message);
+    if (before < 0 || news.code === "event_type_rejected") this.#untold.push(news);
+    else this.#untold[before] = news;
+  }
+
   #newsOfClock(): News {
     const message = "this machine's clock differs from the API's: going by the API's";
     const fields = { skewSeconds: Math.round(this.#clock.skewMs / 1000) };
@@ -215,7 +240,7 @@ export class Mirror {
 
   #yieldToOtherWriter({ position }: Pass): Step {
     this.reset();
-    const message = "another writer moved the cursor: nothing of this page was written, reading the cursor again";
+    const message = "another writer moved a cursor: what came behind it was not written, reading the cursors again";
     const news: News[] = [{ level: "info", code: "cursor_moved", message }];
     return { rest: false, atHead: false, position, news };
   }
@@ -234,15 +259,13 @@ export class Mirror {
     }
     const news = this.#parts.filter.adapt(trouble, Date.now());
     if (news !== undefined) {
-      this.#untold.push(news); // it lasts, though what comes next may fail
+      this.#tellOnce(news); // it lasts, though what comes next may fail
       this.reset(); // to another cursor: the filter is part of its key
       return true;
     }
-    const readUpTo = slice.walk.position.at;
     const way = await slice.walk.wayAround(trouble, signal);
     if (way === undefined) return false;
-    if (code === "range_start_rejected") pass.leftOut(slice, readUpTo);
-    this.#untold.push(way);
+    this.#tellOnce(way);
     return true;
   }
 }

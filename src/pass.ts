@@ -1,3 +1,4 @@
+import type { ApiClock } from "./api-clock.ts";
 import { type Cursor, type CursorKey, type Gap, type Position, type Save, samePosition } from "./event.ts";
 import { type HistoryProgress, progressOf } from "./history.ts";
 import { addMs, earlierOf, type Instant, laterOf } from "./instant.ts";
@@ -14,8 +15,6 @@ interface Track {
   stored: Position | undefined;
   /** Everything before this instant was read, or was never wanted. */
   readUpTo: Instant;
-  /** Whether what lies between that and the first page was looked at. */
-  gapChecked: boolean;
 }
 
 /** The time that may go by between choosing a start and reading there is not reported as a gap. */
@@ -53,7 +52,6 @@ export class Pass {
       startedAt: head?.startedAt ?? begin.now,
       stored: head?.position,
       readUpTo: head?.position.at ?? addMs(begin.at, START_TOLERANCE_MS),
-      gapChecked: false,
     });
   }
 
@@ -64,6 +62,12 @@ export class Pass {
     this.#add("sweep", { at: from }, until);
   }
 
+  /** Where the head was when it was last alone; undefined when it has stored nothing yet. */
+  get headBeganAt(): Instant | undefined {
+    const track = this.#tracks.get(this.#head);
+    return this.isHistoryDone ? track?.stored?.at : (track?.rangeStart ?? track?.stored?.at);
+  }
+
   /** What the head has stored; undefined when it has nothing yet. */
   get storedHead(): Position | undefined {
     return this.#tracks.get(this.#head)?.stored;
@@ -71,11 +75,10 @@ export class Pass {
 
   /** Everything up to here is stored. */
   get position(): Position {
-    const positions = [...this.#tracks].map(([slice, { stored }]) => stored ?? slice.walk.position);
-    const unfinished = [...this.#tracks]
+    return [...this.#tracks]
       .filter(([slice, { stored }]) => slice === this.#head || !isDone(slice, stored))
-      .map(([slice, { stored }]) => stored ?? slice.walk.position);
-    return (unfinished.length > 0 ? unfinished : positions).reduce((a, b) => (b.at < a.at ? b : a));
+      .map(([slice, { stored }]) => stored ?? slice.walk.position)
+      .reduce((a, b) => (b.at < a.at ? b : a));
   }
 
   get isHistoryDone(): boolean {
@@ -97,7 +100,9 @@ export class Pass {
     const cut = this.reading.cut(now);
     const track = cut && this.#tracks.get(cut.slice);
     if (cut === undefined || track?.stored === undefined) return undefined;
-    const { rangeStart, startedAt, stored: position } = track;
+    const { startedAt, stored: position } = track;
+    // what is cut off the head is history from here on, wherever the head once began
+    const rangeStart = cut.slice === this.#head ? undefined : track.rangeStart;
     return { ...cut, cursor: { rangeStart, startedAt, position, rangeEnd: cut.slice.walk.until } };
   }
 
@@ -112,9 +117,7 @@ export class Pass {
       startedAt: track.startedAt,
       stored: { at },
       readUpTo: at,
-      gapChecked: false,
     });
-    track.rangeStart ??= track.stored.at;
     if (!isHead) return;
     track.rangeStart = track.stored.at;
     track.startedAt = now;
@@ -123,34 +126,26 @@ export class Pass {
   }
 
   /** What is to be saved of the pages of one slice; undefined when that is nothing. */
-  saveOf(slice: Slice, pages: readonly ReadPage[], passed: (apiTime: Instant) => Instant): Save | undefined {
+  saveOf(slice: Slice, pages: readonly ReadPage[], clock: ApiClock): Save | undefined {
     const track = this.#tracks.get(slice);
     const last = pages.at(-1);
     if (track === undefined || last === undefined) return undefined;
-    const edge = retentionEdge(passed(last.page.apiTime));
+    const edge = retentionEdge(clock.passed(last.page.apiTime));
     const to = endOf(slice, last);
     const isNews =
       pages.some(({ page }) => page.received > 0) ||
       slice.walk.until !== undefined ||
       (to.at >= edge && (track.stored === undefined || !samePosition(track.stored, to)));
     if (!isNews) return undefined;
-    const gap = track.gapChecked ? unreadableOf(slice) : this.#gapOf(slice, track, pages, edge);
-    track.gapChecked = true;
-    const move = { rangeEnd: slice.walk.until, from: track.stored, to, ...(gap === undefined ? {} : { gap }) };
+    const move = { rangeEnd: slice.walk.until, from: track.stored, to, gaps: gapsOf(pages, track.readUpTo, clock) };
     return { pages: pages.map(({ page }) => page), move };
   }
 
   stored(slice: Slice, to: Position): void {
     const track = this.#tracks.get(slice);
-    if (track !== undefined) track.stored = to;
-  }
-
-  /** The slice had to leave something out: what that is was not looked at when it began. */
-  leftOut(slice: Slice, from: Instant): void {
-    const track = this.#tracks.get(slice);
-    if (!track?.gapChecked) return;
-    track.readUpTo = from;
-    track.gapChecked = false;
+    if (track === undefined) return;
+    track.stored = to;
+    track.readUpTo = laterOf(track.readUpTo, to.at);
   }
 
   #addHistory(cursor: Cursor): void {
@@ -158,7 +153,7 @@ export class Pass {
     const { position, rangeEnd, rangeStart, startedAt } = cursor;
     const slice = this.#add("history", position, rangeEnd);
     slice.hasEnded = isDone(slice, position);
-    this.#tracks.set(slice, { rangeStart, startedAt, stored: position, readUpTo: position.at, gapChecked: false });
+    this.#tracks.set(slice, { rangeStart, startedAt, stored: position, readUpTo: position.at });
   }
 
   #add(purpose: Slice["purpose"], from: Position, until: Instant | undefined): Slice {
@@ -166,23 +161,34 @@ export class Pass {
     this.reading.add(slice);
     return slice;
   }
-
-  /** The range that was to be read, but lies before what the API still has: `edge`, or where it let the walk begin. */
-  #gapOf({ walk }: Slice, { readUpTo }: Track, pages: readonly ReadPage[], edge: Instant): Gap | undefined {
-    const refused = walk.resumedAt !== undefined && walk.resumedAt >= edge;
-    const oldest = pages[0]?.page.events[0]?.createdAt ?? edge;
-    const oldestRead = refused ? laterOf(edge, walk.resumedAt ?? edge) : earlierOf(edge, oldest);
-    const rangeEnd = earlierOf(oldestRead, walk.until ?? oldestRead);
-    if (readUpTo >= rangeEnd) return undefined;
-    const reason = refused ? "the API refuses to start earlier" : "older than the 90 days that the API keeps";
-    return { rangeStart: readUpTo, rangeEnd, reason };
-  }
 }
 
-function unreadableOf({ walk }: Slice): Gap | undefined {
-  const { unreadable } = walk;
-  walk.unreadable = undefined;
-  return unreadable && { ...unreadable, reason: "the API lists no more of this instant's events than one page" };
+/**
+ * What the pages of a slice leave out, where everything before `readUpTo` was read before them. A long trouble may come
+ * between any two of them, and the API go on forgetting meanwhile.
+ */
+function gapsOf(pages: readonly ReadPage[], readUpTo: Instant, clock: ApiClock): Gap[] {
+  let doneUpTo = readUpTo;
+  return pages.flatMap((read) => {
+    const from = doneUpTo;
+    doneUpTo = laterOf(from, read.to.at);
+    const { apiTime } = read.page;
+    clock.requireAgreement(apiTime, (now) => forgottenBefore(read, from, now) !== undefined);
+    return [forgottenBefore(read, from, clock.passed(apiTime)), read.unreadable].filter((gap) => gap !== undefined);
+  });
+}
+
+/** The range that was to be read, but lies before what the API still has, or before where it let the walk begin. */
+function forgottenBefore({ slice: { walk }, page }: ReadPage, from: Instant, now: Instant): Gap | undefined {
+  const edge = retentionEdge(now);
+  const refused = walk.resumedAt !== undefined && walk.resumedAt >= edge;
+  const oldestRead = refused
+    ? laterOf(edge, walk.resumedAt ?? edge)
+    : earlierOf(edge, page.events[0]?.createdAt ?? edge);
+  const rangeEnd = earlierOf(oldestRead, walk.until ?? oldestRead);
+  if (from >= rangeEnd) return undefined;
+  const reason = refused ? "the API refuses to start earlier" : "older than the 90 days that the API keeps";
+  return { rangeStart: from, rangeEnd, reason };
 }
 
 /** A slice that has come to its end is done up to there, wherever its last event was. */

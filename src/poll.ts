@@ -23,12 +23,12 @@ export async function poll<S extends Rest>(options: PollOptions<S>): Promise<voi
   const { intervalMs, once, signal, onStep, onFailure } = options;
   let began = performance.now();
   while (!signal.aborted) {
-    const step = await withRetry(() => options.step(signal), {
-      signal,
-      refused: once ? "throw" : "ask again",
-      onFailure,
-    });
-    onStep(step);
+    const turn = async () => {
+      const step = await options.step(signal);
+      onStep(step); // here, since what was done is told even when the signal came meanwhile
+      return step;
+    };
+    const step = await withRetry(turn, { signal, refused: once ? "throw" : "ask again", onFailure });
     if (!step.rest) continue;
     if (once) return;
     await delay(Math.max(0, began + (step.restMs ?? intervalMs) - performance.now()), undefined, { signal });

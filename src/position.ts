@@ -22,6 +22,11 @@ export function isOld(position: Position, now: Instant): boolean {
   return position.at < addMs(now, WINDOW_MARGIN_MS - WINDOW_MS);
 }
 
+/** Whether an API that looks at 30 days at a time can't have seen that from the present. */
+export function isBeyondWindow(at: Instant, now: Instant): boolean {
+  return at < addMs(now, -WINDOW_MS - WINDOW_MARGIN_MS);
+}
+
 /**
  * What to ask for next: what follows the cursor, or, without one, what happened since. An old position is asked for by
  * time even when it has a cursor, in windows with both ends spelled out: an API that looks at the last 30 days unless

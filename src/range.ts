@@ -1,5 +1,5 @@
 import { ApiClock } from "./api-clock.ts";
-import type { EventPage, FetchPage, MirroredEvent } from "./event.ts";
+import type { EventPage, FetchPage, Gap, MirroredEvent } from "./event.ts";
 import type { EffectiveFilter } from "./filter.ts";
 import { earlierOf, type Instant, laterOf } from "./instant.ts";
 import type { News } from "./news.ts";
@@ -63,21 +63,23 @@ export class RangeReading {
   async step(takeIn: (page: RangePage) => Promise<void>, signal: AbortSignal): Promise<RangeStep> {
     this.#reading ??= this.#begin(signal);
     const reading = this.#reading;
+    const news: News[] = [];
     if (this.#pages.length === 0) {
       this.#cut(reading);
       const taken = await reading.next();
       if (taken.failure !== undefined) {
-        const news = [await this.#goAround(taken.failure, signal)];
+        news.push(await this.#goAround(taken.failure, signal));
         return { rest: false, startedAgain: this.#reading === undefined, news };
       }
       for (const { page } of taken.pages) this.#clock.learn(page.apiTime);
       this.#pages.push(...taken.pages.map((read) => this.#inRange(read)));
+      news.push(...taken.pages.flatMap(({ unreadable }) => (unreadable === undefined ? [] : [newsOf(unreadable)])));
     }
     for (let page = this.#pages[0]; page !== undefined; page = this.#pages[0]) {
       await takeIn(page);
       this.#pages.shift();
     }
-    return { rest: reading.others.length === 0, startedAgain: false, news: [] };
+    return { rest: reading.others.length === 0, startedAgain: false, news };
   }
 
   /** Gives up what is being asked for. */
@@ -141,4 +143,9 @@ export class RangeReading {
     this.#readUpTo.set(slice, upTo);
     return { from, resumedAt, upTo, isLast };
   }
+}
+
+function newsOf(unreadable: Gap): News {
+  const message = "the API does not give some events of this range: they were not read";
+  return { level: "warn", code: "unreadable", message, fields: { ...unreadable } };
 }

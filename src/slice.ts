@@ -1,4 +1,4 @@
-import type { EventPage, Position } from "./event.ts";
+import type { EventPage, Gap, Position } from "./event.ts";
 import { addMs, type Instant, laterOf, msOf } from "./instant.ts";
 import type { Lead, Walk } from "./walk.ts";
 
@@ -12,6 +12,8 @@ export interface ReadPage {
   lead: Lead;
   /** What it holds was read before, as far as is known. */
   isRepeating: boolean;
+  /** What can't be read between it and `to`. */
+  unreadable: Gap | undefined;
 }
 
 /**
@@ -55,9 +57,14 @@ export class Slice {
     const from = this.walk.position;
     const lead = this.walk.follow(page);
     this.#look(page, from);
-    const read = { slice: this, page, from, to: this.walk.position, lead, isRepeating };
+    const read = { slice: this, page, from, to: this.walk.position, lead, isRepeating, unreadable: this.#unreadable };
     this.pages.push(read);
     return read;
+  }
+
+  get #unreadable(): Gap | undefined {
+    const { unreadable } = this.walk;
+    return unreadable && { ...unreadable, reason: "the API lists no more of this instant's events than one page" };
   }
 
   /** How many events are still to come up to that instant, if they go on to be as dense as on the last page. */

@@ -74,12 +74,17 @@ export class Status {
     this.restsUntil = addMs(now, restMs);
   }
 
-  succeeded({ position, history, atHead }: Step, now: Instant): void {
+  /** A step that was good, at least as far as it went. */
+  moved({ position, history, atHead }: Step, now: Instant): void {
     this.position = position;
     this.history = history;
+    if (atHead) this.caughtUpAt = now;
+  }
+
+  succeeded(step: Step, now: Instant): void {
+    this.moved(step, now);
     this.goodAt = now;
     this.failures = 0;
-    if (atHead) this.caughtUpAt = now;
   }
 
   /** Another replica mirrors: how far it is, is not known here. */

@@ -1,4 +1,4 @@
-import type { Position, SavedEvents, SavedPages } from "./event.ts";
+import type { Gap, Position, SavedEvents, SavedPages } from "./event.ts";
 import type { HistoryProgress } from "./history.ts";
 import type { News } from "./news.ts";
 import type { ReadPage } from "./slice.ts";
@@ -16,6 +16,8 @@ export interface Step {
   rest: boolean;
   /** Everything that the API gives is stored. */
   atHead: boolean;
+  /** Another part of what is read side by side could not be read the last time. */
+  isFailing?: boolean;
   /** Everything up to here is stored. */
   position: Position;
   /** Of what is caught up with beside the present. */
@@ -40,7 +42,7 @@ export function savedOf(
   }
   const updated = all.reduce((sum, saved) => sum + saved.updated, 0);
   const quarantined = all.reduce((sum, saved) => sum + saved.quarantined, 0);
-  const gaps = moved.filter(({ gap }) => gap !== undefined).length;
+  const gaps = moved.reduce((sum, saved) => sum + saved.gaps.length, 0);
   return { saved: { inserted, updated, quarantined, pages, gaps, late } };
 }
 
@@ -59,12 +61,13 @@ export function newsOfLate(count: number): News {
   return { level: "warn", code: "late_events", message, fields: { count } };
 }
 
+export function newsOfGaps(gaps: readonly Gap[]): News[] {
+  const message = "events of this range can't be had from the API any more: recorded in workos.gaps";
+  return gaps.map((gap) => ({ level: "error", code: "gap", message, fields: { ...gap } }));
+}
+
 export function newsOf(answers: readonly (SavedEvents & Partial<SavedPages>)[], environment: string): News[] {
-  const news: News[] = [];
-  for (const { gap } of answers) {
-    const message = "events of this range can't be had from the API any more: recorded in workos.gaps";
-    if (gap !== undefined) news.push({ level: "error", code: "gap", message, fields: { ...gap } });
-  }
+  const news = newsOfGaps(answers.flatMap(({ gaps = [] }) => gaps));
   const count = answers.reduce((sum, { quarantined }) => sum + quarantined, 0);
   if (count > 0) {
     const message = "events that are not valid, or that jsonb can't hold: kept in workos.quarantined_events";

@@ -2,7 +2,16 @@ import type { ApiClock } from "./api-clock.ts";
 import type { EventFilter, EventPage, FetchPage, Gap, PageRequest, Position } from "./event.ts";
 import { addMs, type Instant } from "./instant.ts";
 import type { News } from "./news.ts";
-import { endsBefore, isOld, nextWindow, oldestStart, positionBehind, requestFrom, withoutCursor } from "./position.ts";
+import {
+  endsBefore,
+  isBeyondWindow,
+  isOld,
+  nextWindow,
+  oldestStart,
+  positionBehind,
+  requestFrom,
+  withoutCursor,
+} from "./position.ts";
 import { Trouble } from "./trouble.ts";
 
 export interface WalkOptions {
@@ -27,16 +36,15 @@ export type Lead = { to: Position; atHead: boolean } | "ask again" | "end" | "he
 export class Walk {
   /** What is asked for next. */
   position: Position;
-  /** Exclusive; may come nearer while the walk is under way, but never behind its position. */
+  /** Exclusive; may come nearer while the walk is under way. */
   until: Instant | undefined;
   /** Set when the API refused to start any earlier. */
   resumedAt: Instant | undefined;
   readonly #options: WalkOptions;
   /** The question that was answered last. */
   #asked: PageRequest | undefined;
-  /** What the API gives neither by time nor by cursor: the rest of an instant with more events than a page. */
+  /** Behind the last page, what the API gives neither by time nor by cursor: the rest of a crowded instant. */
   unreadable: Pick<Gap, "rangeStart" | "rangeEnd"> | undefined;
-  /** One instant holds more events than a page: up to here, only the cursor leads on. */
   #byCursorUntil: Instant | undefined;
   /** The API had nothing new behind this instant, and is being asked again. */
   #doubtedAt: Instant | undefined;
@@ -52,9 +60,8 @@ export class Walk {
   /** The page at the position. Throws a Trouble for one that does not lead on from there. */
   async read(signal: AbortSignal, background?: PageRequest["background"]): Promise<EventPage> {
     const { fetchPage, filter, clock } = this.#options;
-    const byCursor = this.#byCursorUntil !== undefined && this.position.at <= this.#byCursorUntil;
     // not bounded by `until`: an event from behind the end proves that nothing is left before it
-    this.#asked = requestFrom(this.position, filter, { now: clock.now(), byCursor });
+    this.#asked = requestFrom(this.position, filter, { now: clock.now(), byCursor: this.#isInInstant });
     const page = await fetchPage({ ...this.#asked, ...(background && { background }) }, signal);
     requireProgress(page, { position: this.position, byCursor: "after" in this.#asked.from });
     return page;
@@ -62,6 +69,8 @@ export class Walk {
 
   /** Where the page leads that was read last; moves there. */
   follow(page: EventPage): Lead {
+    this.unreadable = undefined;
+    if (this.#mayHaveJumped(page)) return this.#leaveInstant(page) ?? "ask again";
     const behind = this.#behind(page);
     if (behind === undefined) return this.#leaveInstant(page) ?? this.#leaveWindow(page);
     if (this.until !== undefined && behind.at >= this.until) return "end";
@@ -87,9 +96,24 @@ export class Walk {
     if (behind === undefined || askedByCursor || this.position.after === undefined) return behind;
     // asked by time from an event that is known: the page begins with it, and with the others of that instant
     if (behind.at > this.position.at) return behind;
-    if (!page.full) return undefined;
+    if (page.last) return undefined;
     this.#byCursorUntil = this.position.at;
     return behind;
+  }
+
+  /** One instant holds more events than a page: as long as it lasts, only the cursor leads on. */
+  get #isInInstant(): boolean {
+    return this.#byCursorUntil !== undefined && this.position.at <= this.#byCursorUntil;
+  }
+
+  /**
+   * An API that looks at the last 30 days leads from an older cursor over everything between. What lies farther back
+   * than that it can't have come to in this way; nor can more of the position's own instant be a jump.
+   */
+  #mayHaveJumped({ events, apiTime }: EventPage): boolean {
+    const first = events[0]?.createdAt;
+    if (first === undefined || this.#asked === undefined || !("after" in this.#asked.from)) return false;
+    return isOld(this.position, apiTime) && first > addMs(this.position.at, 1) && !isBeyondWindow(first, apiTime);
   }
 
   /**
@@ -98,8 +122,7 @@ export class Walk {
    */
   #leaveInstant({ apiTime }: EventPage): Lead | undefined {
     const { at } = this.position;
-    const isInInstant = this.#byCursorUntil !== undefined && at <= this.#byCursorUntil;
-    if (!isInInstant || !isOld(this.position, apiTime)) return undefined;
+    if (!this.#isInInstant || !isOld(this.position, apiTime)) return undefined;
     this.unreadable = { rangeStart: at, rangeEnd: addMs(at, 1) };
     return this.#moveTo({ at: addMs(at, 1) }, false);
   }

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
-import type { FetchPage } from "../src/event.ts";
+import type { Cursor, FetchPage } from "../src/event.ts";
 import type { MirrorParts } from "../src/mirror.ts";
+import { Trouble } from "../src/trouble.ts";
 import { DAY, MirrorBench, type MirrorSettings } from "./support/mirror-bench.ts";
 import { expectCursorNotAhead, expectMirrored } from "./support/mirrored.ts";
 import { faults, type SimulatedApiOptions } from "./support/simulated-api.ts";
@@ -191,6 +192,64 @@ test("two mirrors on the same slices lose nothing and store nothing twice", asyn
   const { rows } = await bench.database.pool.query("select count(distinct seq)::int as count from workos.events");
   expect(rows).toEqual([{ count: 2_000 }]);
   expect(await cursorsOf(bench)).toHaveLength(1);
+});
+
+test("a slice that can't be read is still failing while the head is looked at", async () => {
+  await using bench = await setUp({ events: history(900) }, { pollIntervalMs: 1 });
+  for (let steps = 0; steps < 5; steps += 1) await bench.step();
+  bench.api.fail(faults.hang(), { times: 16, when: ({ query }) => query.has("range_end") });
+  const failing: unknown[] = [];
+  for (let rest = false; !rest; ) {
+    const step = await bench.step().catch(() => undefined);
+    failing.push(step === undefined ? "failed" : step.isFailing);
+    rest = step?.rest === true || (step?.atHead === true && step.isFailing === false);
+  }
+  expect(failing).toContain("failed");
+  expect(failing).toContain(true);
+  expect(failing.at(-1)).toBe(false);
+  await expectMirrored(bench.database.pool, bench.api.events);
+});
+
+test("what is cut off the head after an outage begins where the head was", async () => {
+  const cuts: Cursor[] = [];
+  const around = ({ store }: MirrorParts): Partial<MirrorParts> => ({
+    store: {
+      ...store,
+      splitCursor: (key, cursor, at) => {
+        cuts.push(cursor);
+        return store.splitCursor(key, cursor, at);
+      },
+    },
+  });
+  await using bench = await setUp({ events: history(600) }, { around });
+  await bench.toHead();
+  cuts.length = 0;
+  bench.api.options.now = () => NOW + 10 * DAY;
+  bench.api.emit(generateEvents({ seed: 2, count: 600, from: NOW + 1000, to: NOW + 10 * DAY }));
+  await bench.toHead();
+  expect(cuts[0]).toMatchObject({ rangeStart: undefined, rangeEnd: undefined });
+  await expectMirrored(bench.database.pool, bench.api.events);
+});
+
+test("tells of a gap that was recorded, though the answer to its commit was lost", async () => {
+  let isLost = false;
+  const around = ({ store }: MirrorParts): Partial<MirrorParts> => ({
+    store: {
+      ...store,
+      savePages: async (key, saves) => {
+        const answers = await store.savePages(key, saves);
+        if (isLost || answers.every(({ gaps }) => gaps.length === 0)) return answers;
+        isLost = true;
+        throw new Trouble("Postgres: away", { kind: "passing", code: "postgres_failing" });
+      },
+    },
+  });
+  await using bench = await setUp({ events: history(3_000) }, { around, sinceDays: 200 });
+  await expect(bench.toHead()).rejects.toMatchObject({ code: "postgres_failing" });
+  const steps = await bench.toHead();
+  const { rows } = await bench.database.pool.query("select from workos.gaps");
+  expect(rows).toHaveLength(1);
+  expect(steps.flatMap(({ news }) => news.map(({ code }) => code))).toContain("gap");
 });
 
 test("bursts, silences and instants with more events than a page are cut without a loss", async () => {

@@ -91,6 +91,21 @@ test("tells of history how much of it is read, and how long the rest takes", () 
   expect(lines).toEqual([expect.objectContaining({ msg: "catching up", history: "63 %, 41 minutes left" })]);
 });
 
+test("trouble of one slice is not over because another one is read", () => {
+  const { journal, lines, status } = setUp();
+  const failure = { trouble: down, failures: 1, waitMs: 1_000 };
+  const reading = { rest: false, atHead: false };
+  for (let round = 0; round < 5; round += 1) {
+    journal.failure(failure);
+    journal.step(stepAt(0, { ...reading, isFailing: true }));
+  }
+  expect(status.state).toBe("failing");
+  expect(lines.map(({ msg }) => msg)).toEqual(["failing: no answer"]);
+  journal.step(stepAt(0, reading));
+  expect(status.state).toBe("catching_up");
+  expect(lines.at(-1)?.msg).toBe("recovered");
+});
+
 test("a standby tells nothing of how far the one that mirrors is", () => {
   const { journal, status } = setUp();
   journal.step(stepAt(0));

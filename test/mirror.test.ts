@@ -51,21 +51,64 @@ test("gets through an instant that holds more events than a page, old or new", a
   await expectMirrored(bench.database.pool, events);
 });
 
-test("an old instant with more events than a page, in an API that ignores old cursors, ends nothing and is a gap", async () => {
-  const instant = generateEvents({ seed: 2, count: 25, from: NOW - 70 * DAY, to: NOW - 70 * DAY + 1 });
-  const rest = [
-    ...history({ fromDaysAgo: 80, days: 9, count: 60 }),
-    ...history({ fromDaysAgo: 69, count: 240, seed: 3 }),
-  ];
-  const events = [...instant, ...rest].toSorted((a, b) => a.timeMs - b.timeMs);
+test.each([70, 40, 31])(
+  "an instant of %i days ago with more events than a page, in an API that ignores old cursors, is a gap",
+  async (days) => {
+    const at = NOW - days * DAY;
+    const instant = generateEvents({ seed: 2, count: 25, from: at, to: at + 1 });
+    const rest = [
+      ...history({ fromDaysAgo: 80, days: 9, count: 60 }),
+      ...history({ fromDaysAgo: 69, count: 240, seed: 3 }),
+    ];
+    const events = [...instant, ...rest].toSorted((a, b) => a.timeMs - b.timeMs);
+    await using bench = await setUp({ events, cursorWindow: "present", pageSize: 10 });
+    const steps = await bench.toHead();
+    const { rows } = await bench.database.pool.query<{ id: string }>("select id from workos.events");
+    const stored = new Set(rows.map(({ id }) => id));
+    expect(rest.filter(({ id }) => !stored.has(id))).toEqual([]);
+    expect(newsCodes(steps)).toContain("gap");
+    const [gap] = await gaps(bench);
+    expect([Number(gap?.range_start), Number(gap?.range_end)]).toEqual([at, at + 1]);
+  },
+);
+
+test("each of two crowded instants that can't be read is a gap, though their pages are saved together", async () => {
+  const crowded = [70, 69.9].map((days, seed) =>
+    generateEvents({ seed, count: 25, from: NOW - days * DAY, to: NOW - days * DAY + 1 }),
+  );
+  const events = [...crowded.flat(), ...history({ fromDaysAgo: 60, count: 30, seed: 3 })];
   await using bench = await setUp({ events, cursorWindow: "present", pageSize: 10 });
-  const steps = await bench.toHead();
-  const { rows } = await bench.database.pool.query<{ id: string }>("select id from workos.events");
-  const stored = new Set(rows.map(({ id }) => id));
-  expect(rest.filter(({ id }) => !stored.has(id))).toEqual([]);
-  expect(newsCodes(steps)).toContain("gap");
-  const [gap] = await gaps(bench);
-  expect([Number(gap?.range_start), Number(gap?.range_end)]).toEqual([NOW - 70 * DAY, NOW - 70 * DAY + 1]);
+  await bench.toHead();
+  expect((await gaps(bench)).map(({ range_start: start }) => Number(start))).toEqual(
+    [70, 69.9].map((days) => NOW - days * DAY),
+  );
+});
+
+test("goes by the API's clock behind an old cursor, though this machine's is days behind", async () => {
+  const events = generateEvents({ count: 60, from: NOW - 40 * DAY, to: NOW - 32 * DAY });
+  await using bench = await setUp({ events, cursorWindow: "present" });
+  bench.api.options.now = () => NOW - 32 * DAY;
+  await bench.toHead();
+  bench.api.emit(generateEvents({ seed: 2, count: 400, from: NOW - 32 * DAY + 1000, to: NOW }));
+  bench.api.options.now = () => NOW;
+  const woken = bench.restart({ ownClock: () => NOW - 5 * DAY });
+  await woken.toHead();
+  await woken.kill();
+  await expectMirrored(bench.database.pool, bench.api.events);
+});
+
+test("passes over nothing that the API has forgotten by its own clock alone, and says why", async () => {
+  const events = generateEvents({ count: 60, from: NOW - 100 * DAY, to: NOW - 92 * DAY });
+  await using bench = await setUp({ events });
+  bench.api.options.now = () => NOW - 92 * DAY;
+  await bench.toHead();
+  const before = await position(bench);
+  bench.api.emit(generateEvents({ seed: 2, count: 400, from: NOW - 92 * DAY + 1000, to: NOW }));
+  bench.api.options.now = () => NOW;
+  const woken = bench.restart({ ownClock: () => NOW - 5 * DAY });
+  await expect(woken.toHead()).rejects.toMatchObject({ kind: "passing", code: "clocks_disagree" });
+  expect(await position(bench)).toEqual(before);
+  await woken.kill();
 });
 
 test("goes on where it stopped after thirty quiet days and more", async () => {
@@ -194,27 +237,30 @@ test("records as a gap what SYNC_SINCE asks for and the API has forgotten", asyn
   await expectMirrored(bench.database.pool, bench.api.events);
 });
 
-test("records as a gap what the API forgets in the middle of a walk", async () => {
-  const events = history({ fromDaysAgo: 89, count: 900 });
-  await using bench = await setUp({ events, staleStart: "refuse", sinceDays: 89, pageSize: 10 });
-  await bench.step(); // some pages more were read by now
-  bench.api.options.now = () => NOW + 30 * DAY;
-  await bench.toHead();
-  const recorded = await gaps(bench);
-  expect(recorded).toHaveLength(1);
-  const [gap] = recorded;
-  const { rows } = await bench.database.pool.query<{ id: string }>("select id from workos.events");
-  const stored = new Set(rows.map(({ id }) => id));
-  // of the events of the gap's first instant, some may have been read
-  const lost = ({ id, timeMs }: SimulatedEvent) =>
-    timeMs < Number(gap?.range_end) &&
-    (timeMs >= Number(gap?.range_start) + 1 || (timeMs >= Number(gap?.range_start) && !stored.has(id)));
-  expect(events.filter(lost).length).toBeGreaterThan(50);
-  await expectMirrored(
-    bench.database.pool,
-    events.filter((event) => !lost(event)),
-  );
-});
+test.each(["refuse", "oldest"] as const)(
+  "records as a gap what the API forgets in the middle of a walk (%s)",
+  async (staleStart) => {
+    const events = history({ fromDaysAgo: 89, count: 900 });
+    await using bench = await setUp({ events, staleStart, sinceDays: 89, pageSize: 10 });
+    await bench.step(); // some pages more were read by now
+    bench.api.options.now = () => NOW + 30 * DAY;
+    await bench.toHead();
+    const recorded = await gaps(bench);
+    expect(recorded).toHaveLength(1);
+    const [gap] = recorded;
+    const { rows } = await bench.database.pool.query<{ id: string }>("select id from workos.events");
+    const stored = new Set(rows.map(({ id }) => id));
+    // of the events of the gap's first instant, some may have been read
+    const lost = ({ id, timeMs }: SimulatedEvent) =>
+      timeMs < Number(gap?.range_end) &&
+      (timeMs >= Number(gap?.range_start) + 1 || (timeMs >= Number(gap?.range_start) && !stored.has(id)));
+    expect(events.filter(lost).length).toBeGreaterThan(50);
+    await expectMirrored(
+      bench.database.pool,
+      events.filter((event) => !lost(event)),
+    );
+  },
+);
 
 test("begins by the API's clock when this machine's is wrong", async () => {
   for (const skewMs of [-3_600_000, 3_600_000]) {

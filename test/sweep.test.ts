@@ -68,6 +68,48 @@ test("whatever turns up within the window is found, however the sweeps happen to
   await expectMirrored(bench.database.pool, bench.api.events);
 });
 
+test("what turned up since the last sweep of a mirror before this one is found", async () => {
+  await using bench = await atHead({}, { intervalMs: 10 * MINUTE, windowMs: 15 * MINUTE });
+  await sweepOnce(bench); // the next one is not due
+  bench.api.insertLate(NOW - 12 * MINUTE);
+  bench.api.options.now = () => NOW + 8 * MINUTE;
+  bench.api.emit(1);
+  await bench.toHead();
+  const restarted = bench.restart();
+  await sweepOnce(restarted);
+  await restarted.kill();
+  await expectMirrored(bench.database.pool, bench.api.events);
+});
+
+test.each(["the same", "another"])(
+  "what turned up behind the head while history was read, %s mirror finds when that is done",
+  async (which) => {
+    const old = generateEvents({ seed: 1, count: 3_000, from: NOW - 80 * DAY, to: NOW - DAY });
+    // more than the last page of history holds
+    const young = generateEvents({ seed: 2, count: 50, from: NOW - 9 * MINUTE, to: NOW - 6 * MINUTE });
+    const events = [...old, ...young];
+    const sweep = { intervalMs: 10 * MINUTE, windowMs: 15 * MINUTE };
+    const api = { now: () => NOW, events, latencyMs: 20 };
+    await using bench = await MirrorBench.setUp(api, { sweep, concurrency: 4, pageSize: 10, pollIntervalMs: 1 });
+    const headReaches = async (id: string | undefined) => {
+      for (;;) {
+        const { rows } = await bench.database.pool.query("select after from workos.cursors order by range_end desc");
+        if (rows.length > 1 && rows[0].after === id) return;
+        expect(await bench.step()).toMatchObject({ rest: false });
+      }
+    };
+    await headReaches(bench.api.emit(1).at(-1)?.id);
+    bench.api.insertLate(NOW - 5 * MINUTE);
+    bench.api.options.now = () => NOW + 60 * MINUTE; // as long as it takes
+    await headReaches(bench.api.emit(1).at(-1)?.id);
+    const mirror = which === "the same" ? bench : bench.restart();
+    for (let isDone = false; !isDone; isDone = (await mirror.step()).atHead);
+    await sweepOnce(mirror);
+    if (mirror !== bench) await mirror.kill();
+    await expectMirrored(bench.database.pool, bench.api.events);
+  },
+);
+
 test("a sweep that was broken off is made again, however far away the next one is", async () => {
   const events = generateEvents({ seed: 1, count: 300, from: NOW - 2 * DAY, to: NOW - 1000 });
   const sweep = { intervalMs: 3_600_000, windowMs: 15 * MINUTE };

@@ -2,6 +2,7 @@ import { type SQL, sql } from "drizzle-orm";
 import type pg from "pg";
 import { type Cursor, type CursorKey, filterKey, type Gap, type Move, type Position, samePosition } from "../event.ts";
 import type { Instant } from "../instant.ts";
+import { textArray } from "./binary-array.ts";
 import { inOneStatement } from "./transaction.ts";
 
 /** An instant of ours, with microseconds; null for an infinite one. */
@@ -134,25 +135,28 @@ export function forgetHistory(key: CursorKey): SQL {
       and not exists (select from history where at < range_end)`;
 }
 
-/**
- * CTEs that record a gap: what earlier gaps cover already is not recorded twice. `recorded` answers from where to where
- * something was left of it.
- */
-export function recordGap(key: CursorKey, { rangeStart, rangeEnd, reason }: Gap, condition: SQL): SQL {
+/** CTEs that record gaps: what earlier ones cover already is not recorded twice. `recorded` is what was left of them. */
+export function recordGaps(key: CursorKey, gaps: readonly Gap[], condition: SQL): SQL {
+  const column = (read: (gap: Gap) => string) => textArray(gaps.map(read));
   return sql`
     uncovered as (
-      select unnest(
-        tstzmultirange(tstzrange(${rangeStart}, ${rangeEnd}))
-          - coalesce(range_agg(tstzrange(range_start, range_end)), '{}')
-      ) as range
-      from workos.gaps
-      where ${isOf(key)}
+      select reason, unnest(tstzmultirange(tstzrange(given.range_start, given.range_end)) - covered.ranges) as range
+      from unnest(
+        ${column(({ rangeStart }) => rangeStart)}::text[]::timestamptz[],
+        ${column(({ rangeEnd }) => rangeEnd)}::text[]::timestamptz[],
+        ${column(({ reason }) => reason)}::text[]
+      ) as given (range_start, range_end, reason)
+      cross join (
+        select coalesce(range_agg(tstzrange(range_start, range_end)), '{}') as ranges
+        from workos.gaps
+        where ${isOf(key)}
+      ) as covered
     ),
     recorded as (
       insert into workos.gaps (environment, filter, range_start, range_end, reason)
-      select ${key.environment}, ${filterKey(key.filter)}, lower(range), upper(range), ${reason}
+      select ${key.environment}, ${filterKey(key.filter)}, lower(range), upper(range), reason
       from uncovered
       where ${condition}
-      returning range_start, range_end
+      returning range_start, range_end, reason
     )`;
 }

@@ -1,11 +1,20 @@
 import { createHash } from "node:crypto";
 import { type SQL, sql } from "drizzle-orm";
 import type pg from "pg";
-import type { CursorKey, EventPage, MirroredEvent, Move, QuarantinedEvent, Save, SavedPages, Store } from "../event.ts";
-import type { Instant } from "../instant.ts";
+import type {
+  CursorKey,
+  EventPage,
+  Gap,
+  MirroredEvent,
+  Move,
+  QuarantinedEvent,
+  Save,
+  SavedPages,
+  Store,
+} from "../event.ts";
 import { textArray } from "./binary-array.ts";
 import { withConnection } from "./connect.ts";
-import { forgetHistory, instantText, moveCursor, readCursors, recordGap, splitCursor } from "./cursors.ts";
+import { forgetHistory, instantText, moveCursor, readCursors, recordGaps, splitCursor } from "./cursors.ts";
 import { isDataRefused } from "./errors.ts";
 import { makeStorable } from "./storable.ts";
 import { inTransaction, type Row } from "./transaction.ts";
@@ -29,7 +38,7 @@ export function createStore(pool: pg.Pool): Store {
     saveEvents: async (environment, page) => {
       const [saved] = await savingAll(pool, [{ pages: [page] }], ({ pages }) => writing(environment, pages));
       if (saved === undefined) throw new Error("a statement without an answer");
-      const { moved: _, ...events } = saved;
+      const { moved: _, gaps: __, ...events } = saved;
       return events;
     },
   };
@@ -48,7 +57,7 @@ async function savingAll<S extends Unsaved>(
 ): Promise<SavedPages[]> {
   const write = async (storable: readonly S[]) => {
     const answers = await inTransaction(pool, storable.map(statementOf));
-    return answers.map(([row], index) => savedOf(row ?? {}, storable[index]));
+    return answers.map(([row]) => savedOf(row ?? {}));
   };
   return write(saves).catch(async (error: unknown) => {
     if (!isDataRefused(error)) throw error;
@@ -89,8 +98,8 @@ function writing(environment: string, pages: readonly EventPage[], move?: KeyedM
     parts.push(quarantine(environment, quarantined, condition));
     answers.push(sql`(select count(*)::int from quarantined) as quarantined`);
   }
-  if (move?.gap !== undefined) {
-    parts.push(recordGap(move.key, move.gap, condition));
+  if (move?.gaps !== undefined && move.gaps.length > 0) {
+    parts.push(recordGaps(move.key, move.gaps, condition));
     answers.push(RECORDED);
   }
   if (parts.length === 0) return sql`select`;
@@ -121,8 +130,12 @@ const WRITTEN = sql`
   (select count(*)::int from written where not inserted) as updated`;
 
 const RECORDED = sql`
-  (select ${instantText("min(range_start)")} from recorded) as gap_start,
-  (select ${instantText("max(range_end)")} from recorded) as gap_end`;
+  (
+    select json_agg(json_build_object(
+      'rangeStart', ${instantText("range_start")}, 'rangeEnd', ${instantText("range_end")}, 'reason', reason
+    ) order by range_start)
+    from recorded
+  ) as gaps`;
 
 interface Quarantined {
   event: QuarantinedEvent;
@@ -159,18 +172,15 @@ interface Answer {
   inserted?: Record<string, number> | null;
   updated?: number;
   quarantined?: number;
-  gap_start?: Instant | null;
-  gap_end?: Instant | null;
+  gaps?: Gap[] | null;
 }
 
-function savedOf(answer: Answer & Row, save: Unsaved | undefined): SavedPages {
-  const { moved = 0, inserted, updated = 0, quarantined = 0, gap_start: start, gap_end: end } = answer;
-  const gap = save?.move?.gap;
+function savedOf({ moved, inserted, updated = 0, quarantined = 0, gaps }: Answer & Row): SavedPages {
   return {
     moved: moved === 1,
     inserted: new Map(Object.entries(inserted ?? {})),
     updated,
     quarantined,
-    ...(gap && start && end ? { gap: { ...gap, rangeStart: start, rangeEnd: end } } : {}),
+    gaps: gaps ?? [],
   };
 }

@@ -40,12 +40,24 @@ const LARGEST_ERROR_BYTES = 1024 * 1024;
 export function createClient(options: ClientOptions): FetchPage {
   const limiter = createLimiter(options.rateLimit);
   let limit = options.pageSize;
+  let silence: { trouble: Trouble; untilMs: number } | undefined;
+
+  /** The API asked to be left alone for a while: neither is sent what had waited for a place before that. */
+  async function askUnlessSilent(...asked: Parameters<typeof askOnce>): Promise<EventPage> {
+    if (silence !== undefined && performance.now() < silence.untilMs) throw silence.trouble;
+    return askOnce(...asked).catch((error: unknown) => {
+      if (error instanceof Trouble && error.retryAfterMs > 0) {
+        silence = { trouble: error, untilMs: performance.now() + error.retryAfterMs };
+      }
+      throw error;
+    });
+  }
 
   async function fetchPage(request: PageRequest, signal: AbortSignal): Promise<EventPage> {
     const asked = limit;
     try {
       const { background } = request;
-      const page = await limiter(() => askOnce(options, request, asked, signal), { signal, background });
+      const page = await limiter(() => askUnlessSilent(options, request, asked, signal), { signal, background });
       if (asked === limit && page.bytes * 2 < LARGEST_PAGE_BYTES) limit = Math.min(options.pageSize, asked * 2);
       return page;
     } catch (error) {

@@ -80,12 +80,12 @@ test("names every GRANT that is missing, and a role that got just those can mirr
   expect(await applyMigrations(role.pool, folder)).toBe(0);
   expect(await readMigrationState(role.pool, folder)).toEqual({ pending: 0, newer: false });
   const page = pageOf([eventOf("event_1"), poison]);
-  expect(await savePage(store, key, page, { from: undefined, to: { at }, gap })).toEqual({
+  expect(await savePage(store, key, page, { from: undefined, to: { at }, gaps: [gap] })).toEqual({
     inserted: new Map([["user.created", 2]]),
     updated: 0,
     quarantined: 2,
     moved: true,
-    gap,
+    gaps: [gap],
   });
   const changed = pageOf([eventOf("event_1", '{"a": 1}')]);
   expect(await savePage(store, key, changed, { from: { at }, to })).toEqual({
@@ -93,6 +93,7 @@ test("names every GRANT that is missing, and a role that got just those can mirr
     updated: 1,
     quarantined: 0,
     moved: true,
+    gaps: [],
   });
   expect(await readPosition(store, key)).toEqual(to);
   const cursor = { rangeStart: undefined, rangeEnd: undefined, position: to, startedAt: at };
@@ -161,7 +162,7 @@ test("reports what the tables hold, in UTC whatever the server's zone is", async
   const pool = createPool({ url: url.href, applicationName: "test" });
   const store = createStore(pool);
   const filtered = { environment: "production", filter: { organizationId: "org_1" } };
-  await savePage(store, filtered, pageOf([eventOf("event_2")]), { from: undefined, to: { at }, gap });
+  await savePage(store, filtered, pageOf([eventOf("event_2")]), { from: undefined, to: { at }, gaps: [gap] });
   await savePage(store, key, pageOf([eventOf("event_1")]), { from: undefined, to: { after: "event_1", at } });
   expect(await readPosition(store, key)).toEqual({ after: "event_1", at });
 

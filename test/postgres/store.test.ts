@@ -76,7 +76,8 @@ function behind(event: MirroredEvent): Position {
 
 /** What saving new events answers, all of the type user.created. */
 function inserted(count: number, more: Partial<SavedPages> = {}) {
-  return { inserted: new Map(count === 0 ? [] : [["user.created", count]]), updated: 0, quarantined: 0, ...more };
+  const none = { updated: 0, quarantined: 0, ...("moved" in more && { gaps: [] }) };
+  return { inserted: new Map(count === 0 ? [] : [["user.created", count]]), ...none, ...more };
 }
 
 const ISO = `'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'`;
@@ -165,6 +166,7 @@ test("writes a page and the position behind it", async () => {
     updated: 0,
     quarantined: 0,
     moved: true,
+    gaps: [],
   });
   expect(await storedEvents(database)).toEqual([
     rowOf("event_1", 1, {
@@ -202,7 +204,7 @@ test.each([
   const page = pageOf(events, { quarantined: [{ text: "broken", reason: "not an object" }] });
   const gap: Gap = { rangeStart: "2026-07-01T00:00:00.000000Z", rangeEnd: start.at, reason: "too old" };
 
-  const saving = savePage(store, key, page, { from: start, to: { after: "new_2", at: start.at }, gap });
+  const saving = savePage(store, key, page, { from: start, to: { after: "new_2", at: start.at }, gaps: [gap] });
 
   await expect(saving).rejects.toMatchObject({ name: "Trouble", kind: "passing", code: "postgres_failing" });
   expect({
@@ -281,7 +283,7 @@ test.each<[string, Position | undefined]>([
   const gap: Gap = { rangeStart: "2026-07-01T00:00:00.000000Z", rangeEnd: start.at, reason: "too old" };
 
   for (const to of [behind(first), behind(eventOf("event_7")), ...(from === undefined ? [] : [from])]) {
-    const saved = await savePage(store, key, pageOf([eventOf("event_7")], { quarantined }), { from, to, gap });
+    const saved = await savePage(store, key, pageOf([eventOf("event_7")], { quarantined }), { from, to, gaps: [gap] });
     expect(saved).toEqual(inserted(0, { moved: false }));
   }
   expect({ traces: await traces(database), gaps: await storedGaps(database) }).toEqual({ traces: before, gaps: [] });
@@ -824,23 +826,22 @@ test("records a gap once, and only what no earlier one covers", async () => {
     reason,
   });
   let from: Position | undefined;
-  const recordedBy = async (missing: Gap, of: CursorKey = key) => {
-    const to = { at: missing.rangeEnd };
+  const recordedBy = async (missing: readonly Gap[], of: CursorKey = key) => {
+    const to = { at: missing.at(-1)?.rangeEnd ?? start.at };
     const unmoved = from !== undefined && samePosition(from, to);
-    const saved = await savePage(store, of, pageOf([]), { from: of === key ? from : undefined, to, gap: missing });
+    const saved = await savePage(store, of, pageOf([]), { from: of === key ? from : undefined, to, gaps: missing });
     if (of === key && !unmoved) from = to;
-    return saved.gap;
+    return saved.gaps;
   };
 
-  expect(await recordedBy(gap(10, 12))).toEqual(gap(10, 12));
-  expect(await recordedBy(gap(10, 12))).toBeUndefined();
-  expect(await recordedBy(gap(11, 14, "refused"))).toEqual(gap(12, 14, "refused"));
-  expect(await recordedBy(gap(20, 22))).toEqual(gap(20, 22));
-  expect(await recordedBy(gap(13, 21))).toEqual(gap(14, 20));
-  expect(await recordedBy(gap(1, 3))).toEqual(gap(1, 3));
-  expect(await recordedBy(gap(2, 24))).toEqual(gap(3, 24));
-  expect(await recordedBy(gap(1, 24))).toBeUndefined();
-  expect(await recordedBy(gap(5, 6), { ...key, filter: { organizationId: "org_1" } })).toEqual(gap(5, 6));
+  expect(await recordedBy([gap(10, 12)])).toEqual([gap(10, 12)]);
+  expect(await recordedBy([gap(10, 12)])).toEqual([]);
+  expect(await recordedBy([gap(11, 14, "refused")])).toEqual([gap(12, 14, "refused")]);
+  expect(await recordedBy([gap(20, 22)])).toEqual([gap(20, 22)]);
+  expect(await recordedBy([gap(1, 3), gap(13, 21)])).toEqual([gap(1, 3), gap(14, 20)]);
+  expect(await recordedBy([gap(2, 24)])).toEqual([gap(3, 10), gap(22, 24)]);
+  expect(await recordedBy([gap(1, 24)])).toEqual([]);
+  expect(await recordedBy([gap(5, 6)], { ...key, filter: { organizationId: "org_1" } })).toEqual([gap(5, 6)]);
 
   expect(await storedGaps(database)).toEqual([
     ["organization_id=org_1", day(5), day(6), "too old"],

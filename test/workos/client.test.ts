@@ -12,6 +12,7 @@ import { Trouble } from "../../src/trouble.ts";
 import { type ClientOptions, createClient } from "../../src/workos/client.ts";
 import { type Fault, faults, type SimulatedApi, startSimulatedApi } from "../support/simulated-api.ts";
 import { generateEvents } from "../support/simulated-events.ts";
+import { until } from "../support/wait.ts";
 
 const KEY = "sk_test_simulated";
 const MIB = 1024 * 1024;
@@ -124,7 +125,7 @@ test("tells who it is and that it may read, below any path of the base URL", asy
   });
 });
 
-const soon = new Date(NOON + 9_000);
+const soon = new Date(NOON + 2_000);
 const met: [what: string, fault: Fault, trouble: Record<string, unknown>][] = [
   ["500", faults.serverError(500), { code: "api_failing", status: 500 }],
   ["502 with HTML", faults.serverError(502, "html"), { code: "api_failing", status: 502 }],
@@ -133,18 +134,18 @@ const met: [what: string, fault: Fault, trouble: Record<string, unknown>][] = [
   ["429", faults.tooManyRequests(), { code: "api_rate_limited", status: 429 }],
   [
     "429, seconds",
-    faults.tooManyRequests({ retryAfter: 7 }),
-    { code: "api_rate_limited", status: 429, retryAfterMs: 7000 },
+    faults.tooManyRequests({ retryAfter: 1 }),
+    { code: "api_rate_limited", status: 429, retryAfterMs: 1000 },
   ],
   [
     "429, date",
     faults.tooManyRequests({ retryAfter: soon }),
-    { code: "api_rate_limited", status: 429, retryAfterMs: 9000 },
+    { code: "api_rate_limited", status: 429, retryAfterMs: 2000 },
   ],
   [
     "429, in the body",
-    faults.tooManyRequests({ retryAfter: "body", seconds: 4 }),
-    { code: "api_rate_limited", status: 429, retryAfterMs: 4000 },
+    faults.tooManyRequests({ retryAfter: "body", seconds: 1 }),
+    { code: "api_rate_limited", status: 429, retryAfterMs: 1000 },
   ],
   ["401", faults.unauthorized(), { kind: "refused", code: "api_unauthorized", status: 401 }],
   ["403", faults.forbidden(), { kind: "refused", code: "api_forbidden", status: 403 }],
@@ -176,7 +177,8 @@ test.each(met)(
       retryAfterMs: 0,
       ...trouble,
     });
-    expect((await fetchPage()).events.map(({ id }) => id)).toEqual(api.events.map(({ id }) => id));
+    const page = await until(() => fetchPage().catch(() => undefined), "an answer");
+    expect(page.events.map(({ id }) => id)).toEqual(api.events.map(({ id }) => id));
   },
 );
 
@@ -199,6 +201,26 @@ test("does not count the wait for the rate limit as the API's slowness", async (
   await fetchPage();
   await fetchPage();
   expect(api.requests.length).toBe(2);
+});
+
+test("sends nothing before Retry-After has passed, not even what was waiting for a place", async () => {
+  await using api = await startApi();
+  api.fail(faults.tooManyRequests({ retryAfter: 3 }));
+  const ask = clientOf(api, { rateLimit: { requests: 1, perMs: 100 } });
+  const began = performance.now();
+  const troubles = await Promise.all([1, 2, 3].map(() => troubleOf(ask())));
+  expect(troubles.map(({ code }) => code)).toEqual(Array(3).fill("api_rate_limited"));
+  expect(api.requests).toHaveLength(1);
+  await until(
+    async () =>
+      ask().then(
+        () => true,
+        () => undefined,
+      ),
+    "an answer",
+  );
+  expect(performance.now() - began).toBeGreaterThanOrEqual(3_000);
+  expect(api.requests).toHaveLength(2);
 });
 
 test("tells of a server that is not there, and of one that does not speak TLS", async () => {
