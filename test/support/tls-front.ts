@@ -1,10 +1,10 @@
 import { execFile, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { type AddressInfo, connect } from "node:net";
+import { type AddressInfo, connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createServer, type TLSSocket } from "node:tls";
+import { createServer } from "node:tls";
 import { promisify } from "node:util";
 
 /** Of the system, not of the registry: where it is missing, there are no certificates. */
@@ -29,17 +29,18 @@ export async function startTlsFront(port: number, first: CertificateKind): Promi
   const maker = new CertificateMaker(folder);
   await maker.makeAuthority("authority");
   await maker.makeAuthority("stranger");
-  const sockets = new Set<TLSSocket>();
+  const sockets = new Set<Socket>();
   const server = createServer(await maker.make(first), (socket) => {
-    sockets.add(socket);
     const inner = connect(port, "127.0.0.1");
     for (const end of [socket, inner]) end.on("error", () => undefined);
-    socket.on("close", () => {
-      sockets.delete(socket);
-      inner.destroy();
-    });
+    socket.on("close", () => inner.destroy());
     inner.on("close", () => socket.destroy());
     socket.pipe(inner).pipe(socket);
+  });
+  // those included that are still shaking hands, over the certificate before
+  server.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
   });
   server.on("tlsClientError", () => undefined);
   server.listen(0, "127.0.0.1");
