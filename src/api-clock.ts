@@ -2,7 +2,7 @@ import { earlierOf, type Instant, instantOf, msOf } from "./instant.ts";
 import { Trouble } from "./trouble.ts";
 
 /** A clock further ahead than this is not taken for the present. */
-const DISAGREEMENT_MS = 86_400_000;
+export const DISAGREEMENT_MS = 86_400_000;
 
 /** The API's present, which is what its windows and its retention go by, beside this machine's own. */
 export class ApiClock {

@@ -1,4 +1,5 @@
 import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { DISAGREEMENT_MS } from "./api-clock.ts";
 import { parseSince } from "./config.ts";
 import { addMs, type Instant, instantOf } from "./instant.ts";
 
@@ -21,8 +22,6 @@ type VerifyOptions = Omit<Extract<Verb, { name: "verify" }>, "name">;
 export type CommandLine = { verb: Verb } | { exit: number };
 
 const EXIT_USAGE = 2;
-/** What is the future to this machine may be the past to the API. */
-const CLOCKS_DIFFER_MS = 86_400_000;
 
 const ENVIRONMENT = `
 Environment (the README explains each):
@@ -84,7 +83,8 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
   const instant = (text: string) => instantArgument(text, now);
   const checked = ({ since, until }: Range) => {
     if (until !== undefined && since >= until) program.error("error: --since must lie before --until");
-    if (since >= addMs(now, CLOCKS_DIFFER_MS)) program.error("error: --since lies in the future");
+    // what is the future to this machine may be the past to the API
+    if (since >= addMs(now, DISAGREEMENT_MS)) program.error("error: --since lies in the future");
   };
   const program = new Command("workos-events-mirror")
     .description("Mirrors the WorkOS Events API into Postgres: every event, exactly once, within about a second.")

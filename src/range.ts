@@ -48,6 +48,8 @@ export class RangeReading {
   #reading: Reading | undefined;
   /** Read, but not taken in yet. */
   readonly #pages: RangePage[] = [];
+  /** What is to be told with the next step that succeeds. */
+  readonly #untold: News[] = [];
   /** Of each slice's last page: the next one may begin with some of them again. */
   readonly #lastIds = new Map<Slice, ReadonlySet<string>>();
   readonly #readUpTo = new Map<Slice, Instant>();
@@ -63,23 +65,24 @@ export class RangeReading {
   async step(takeIn: (page: RangePage) => Promise<void>, signal: AbortSignal): Promise<RangeStep> {
     this.#reading ??= this.#begin(signal);
     const reading = this.#reading;
-    const news: News[] = [];
     if (this.#pages.length === 0) {
       this.#cut(reading);
       const taken = await reading.next();
       if (taken.failure !== undefined) {
-        news.push(await this.#goAround(taken.failure, signal));
-        return { rest: false, startedAgain: this.#reading === undefined, news };
+        this.#untold.push(await this.#goAround(taken.failure, signal));
+        return { rest: false, startedAgain: this.#reading === undefined, news: this.#untold.splice(0) };
       }
       for (const { page } of taken.pages) this.#clock.learn(page.apiTime);
       this.#pages.push(...taken.pages.map((read) => this.#inRange(read)));
-      news.push(...taken.pages.flatMap(({ unreadable }) => (unreadable === undefined ? [] : [newsOf(unreadable)])));
+      this.#untold.push(
+        ...taken.pages.flatMap(({ unreadable }) => (unreadable === undefined ? [] : [newsOf(unreadable)])),
+      );
     }
     for (let page = this.#pages[0]; page !== undefined; page = this.#pages[0]) {
       await takeIn(page);
       this.#pages.shift();
     }
-    return { rest: reading.others.length === 0, startedAgain: false, news };
+    return { rest: reading.others.length === 0, startedAgain: false, news: this.#untold.splice(0) };
   }
 
   /** Gives up what is being asked for. */

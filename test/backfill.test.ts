@@ -34,3 +34,31 @@ test("counts each event once, though every other page can't be saved at first", 
   expect(backfill.report).toEqual({ read: EVENTS, new: EVENTS, changed: 0, unchanged: 0, quarantined: 0 });
   await expectMirrored(database.pool, api.events);
 });
+
+test("tells of what the API does not give of a crowded instant, though the page can't be saved at first", async () => {
+  const at = NOW - 40 * DAY;
+  const events = [
+    ...generateEvents({ seed: 2, count: 25, from: at, to: at + 1 }),
+    ...generateEvents({ seed: 3, count: 30, from: NOW - 20 * DAY, to: NOW - DAY }),
+  ];
+  await using bench = await MirrorBench.setUp({ events, cursorWindow: "present" });
+  const store = createStore(bench.database.pool);
+  let isAway = true;
+  const saveEvents: Store["saveEvents"] = async (environment, page) => {
+    if (isAway) throw new Trouble("Postgres: away", { kind: "passing", code: "postgres_failing" });
+    return store.saveEvents(environment, page);
+  };
+  const parts = { ...partsFor(bench.api, { filter: {}, pageSize: 10, concurrency: 1 }), environment: "default" };
+  const backfill = new Backfill({ ...parts, store: { saveEvents } }, instantOf(NOW - 41 * DAY), instantOf(NOW));
+  const codes: (string | undefined)[] = [];
+  for (let rest = false; !rest; isAway = !isAway) {
+    rest = await backfill.step(new AbortController().signal).then(
+      (step) => {
+        codes.push(...step.news.map(({ code }) => code));
+        return step.rest;
+      },
+      () => false,
+    );
+  }
+  expect(codes).toEqual(["unreadable"]);
+});
