@@ -2,6 +2,7 @@ import { expect, onTestFinished, test, vi } from "vitest";
 import type { CursorKey } from "../src/event.ts";
 import type { MirrorParts } from "../src/mirror.ts";
 import type { Step } from "../src/step.ts";
+import { Trouble } from "../src/trouble.ts";
 import { DAY, MirrorBench, type MirrorSettings } from "./support/mirror-bench.ts";
 import { expectMirrored } from "./support/mirrored.ts";
 import { faults, type SimulatedApiOptions } from "./support/simulated-api.ts";
@@ -166,6 +167,63 @@ test("a way around the cursor that fails is a failure, to be backed off from, an
   await expect(bench.step()).rejects.toMatchObject({ kind: "passing", code: "api_failing" });
   await expect(bench.step()).rejects.toMatchObject({ kind: "passing", code: "api_failing" });
   expect(newsCodes(await bench.toHead())).toEqual(["cursor_rejected"]);
+});
+
+test("tells once that the cursor was given up, however often it is before anything can be written", async () => {
+  let isAway = false;
+  const around = ({ store }: MirrorParts): Partial<MirrorParts> => ({
+    store: {
+      ...store,
+      savePages: (key, saves) => {
+        if (isAway) throw new Trouble("Postgres: away", { kind: "passing", code: "postgres_failing" });
+        return store.savePages(key, saves);
+      },
+    },
+  });
+  await using bench = await setUp({ events: history({ fromDaysAgo: 5, count: 30 }), around });
+  await bench.toHead();
+  await bench.database.pool.query("update workos.cursors set after = 'event_forgotten'");
+  isAway = true;
+  for (let failure = 0; failure < 5; failure += 1) await expect(bench.step()).rejects.toThrow("Postgres: away");
+  isAway = false;
+  expect(newsCodes(await bench.toHead())).toEqual(["cursor_rejected"]);
+});
+
+test("tells what was written, though another writer kept the rest of the step from being written", async () => {
+  let isFirst = true;
+  const around = ({ store }: MirrorParts): Partial<MirrorParts> => ({
+    store: {
+      ...store,
+      savePages: async (key, saves) => {
+        const answers = await store.savePages(key, saves);
+        const told = isFirst ? answers.map((answer) => ({ ...answer, moved: false })) : answers;
+        isFirst = false;
+        return told;
+      },
+    },
+  });
+  await using bench = await setUp({ events: [], sinceDays: 10, around });
+  bench.api.emitRaw('{"object":"event","event":"user.created","created_at":"2026-11-20T11:59:59Z","data":{}}');
+  bench.api.emit(3);
+  const steps = await bench.toHead();
+  expect(newsCodes(steps)).toEqual(["quarantined", "cursor_moved"]);
+  const { inserted = new Map<string, number>(), quarantined } = steps[0]?.saved ?? {};
+  expect([[...inserted.values()].reduce((sum, count) => sum + count, 0), quarantined]).toEqual([3, 1]);
+});
+
+test("gets through a crowded instant, though the API's pages hold fewer events than were asked for", async () => {
+  const at = NOW - 60 * DAY;
+  const instant = generateEvents({ seed: 2, count: 25, from: at, to: at + 1 });
+  const around = ({ fetchPage }: MirrorParts): Partial<MirrorParts> => ({
+    fetchPage: async (request, signal) => ({ ...(await fetchPage(request, signal)), full: false }),
+  });
+  await using bench = await setUp({
+    events: [...instant, ...history({ fromDaysAgo: 50, count: 40 })],
+    pageSize: 10,
+    around,
+  });
+  await bench.toHead();
+  await expectMirrored(bench.database.pool, bench.api.events);
 });
 
 test("starts, though the API's clock jumps from answer to answer", async () => {
@@ -489,9 +547,10 @@ async function setUp({
   concurrency,
   sweep,
   ownClock,
+  around,
   ...api
 }: SetUp): Promise<MirrorBench> {
-  const given = { filter, sinceDays, pageSize, concurrency, sweep, ownClock };
+  const given = { filter, sinceDays, pageSize, concurrency, sweep, ownClock, around };
   return MirrorBench.setUp({ now: () => NOW, ...api }, given);
 }
 
